@@ -1,0 +1,220 @@
+"""Frozen values that cross modules; nouns of the clinic, DICOM and the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import date
+from typing import Any, Literal
+
+import polars as pl
+
+Kind = Literal["radiograph", "vfa"]
+State = Literal["indexed", "duplicate", "excluded", "rejected"]
+CorrectionMethod = Literal["beheshti", "cole", "age-level", "none"]
+DAYS_PER_YEAR = 365.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Radiograph:
+    """One eligible image, as its header describes it; a row of ``images``."""
+
+    sop_instance_uid: str
+    study_instance_uid: str | None
+    series_instance_uid: str | None
+    subject_id: str | None
+    kind: Kind
+    age_years: float | None
+    sex: Literal["F", "M"] | None
+    study_date: date | None
+    study_time: str | None
+    modality: str | None
+    manufacturer: str | None
+    manufacturer_model: str | None
+    view_position: str | None
+    body_part: str | None
+    protocol_name: str | None
+    photometric: str
+    transfer_syntax: str
+    rows: int
+    columns: int
+    bits_stored: int
+    spacing_mm: float | None
+    synthetic: bool
+    eligibility_rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The age distribution a model read from one image; a row of ``scores``."""
+
+    sop_instance_uid: str
+    spine_age: float
+    spine_age_rounded: int
+    spine_age_sd: float
+    age_distribution: tuple[float, ...]
+    pixel_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """A fitted bias correction for one kind of image (METHOD: fitted once, applied to others).
+
+    ``slope`` and ``intercept`` are Beheshti's a, b (PAD on age) or Cole's a', b'
+    (spine age on age); ``levels`` holds age-level rows (age, mean PAD, SD PAD, n).
+    """
+
+    correction_id: str
+    method: CorrectionMethod
+    kind: Kind
+    model_id: str
+    preprocessing_id: str
+    slope: float | None
+    intercept: float | None
+    levels: tuple[tuple[int, float, float, int], ...]
+    n_reference: int
+    reference_cohort: str
+    reference_sha256: str
+    age_range: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """An analysis set.
+
+    Parameters
+    ----------
+    name : str
+        The study file's name of the cohort.
+    subjects : polars.DataFrame
+        One row per subject: ``subject_id, sop_instance_uid, kind, sex, age_years, study_date,
+        manufacturer, spine_age_raw, spine_age_sd, spine_age_corrected, pad_raw, pad_corrected``,
+        then every covariate of the study by its name and every binary endpoint (0, 1 or null) by its name.
+    follow_up : mapping of endpoint name to polars.DataFrame
+        One row per subject at risk: ``subject_id, entry_years, exit_years, status``;
+        status is 0 censored, 1 event, 2 competing event.
+    attrition : polars.DataFrame
+        ``step, endpoint, reason, n_excluded, n_remaining`` in order.
+    """
+
+    name: str
+    subjects: pl.DataFrame
+    follow_up: Mapping[str, pl.DataFrame]
+    attrition: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One number and what it is; a row of ``results``. Keys that do not apply are None.
+
+    Ratios (hazard, odds) carry ``value``, ``lower``, ``upper`` on the ratio scale and ``se`` on the log scale.
+    """
+
+    # keys
+    cohort: str
+    analysis: str
+    statistic: str
+    endpoint: str | None = None
+    cause: str | None = None
+    model: str | None = None
+    sample: str | None = None
+    variant: str | None = None
+    validation: str | None = None
+    predictor: str | None = None
+    correction: str | None = None
+    comparator: str | None = None
+    term: str | None = None
+    group: str | None = None
+    subgroup: str | None = None
+    horizon_years: float | None = None
+    method: str | None = None
+    # values
+    value: float | None = None
+    se: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    conf_level: float | None = None
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    family: str | None = None
+    df: float | None = None
+    scale: float | None = None
+    n: int | None = None
+    events: int | None = None
+    person_years: float | None = None
+    status: Literal["ok", "not_estimable", "suppressed"] = "ok"
+    flags: tuple[str, ...] = ()
+    note: str | None = None
+
+
+RESULT_KEYS = (
+    "cohort",
+    "analysis",
+    "endpoint",
+    "cause",
+    "model",
+    "sample",
+    "variant",
+    "validation",
+    "predictor",
+    "correction",
+    "comparator",
+    "term",
+    "group",
+    "subgroup",
+    "horizon_years",
+    "method",
+    "statistic",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """One point of a line to draw (ROC, KM, CIF, fit); a row of ``curves``."""
+
+    cohort: str
+    analysis: str
+    x_name: str
+    x: float
+    y: float
+    endpoint: str | None = None
+    cause: str | None = None
+    predictor: str | None = None
+    correction: str | None = None
+    group: str | None = None
+    method: str | None = None
+    lower: float | None = None
+    upper: float | None = None
+    n_at_risk: int | None = None
+    cumulative_events: int | None = None
+    cumulative_censored: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What ``analyze`` makes: numbers, lines, and points (row level, never shareable)."""
+
+    results: tuple[Result, ...]
+    curves: tuple[CurvePoint, ...]
+    points: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+
+def as_row(value: Any) -> dict[str, Any]:
+    """Return a frozen dataclass's fields as a dict, shallowly (no deep copies).
+
+    >>> as_row(CurvePoint(cohort="a", analysis="roc", x_name="fpr", x=0.0, y=0.0))["x_name"]
+    'fpr'
+    """
+    return {f.name: getattr(value, f.name) for f in fields(value)}
+
+
+@dataclass(frozen=True, slots=True)
+class StageSummary:
+    """What one stage of a run did; ``changed`` is False when there was nothing to do."""
+
+    stage: str
+    changed: bool
+    message: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    partial: bool = False

@@ -1,0 +1,115 @@
+"""The one exception family: what went wrong, where, and what to do next.
+
+Everything below ``cli/`` raises these; only ``cli/`` turns them into a line on
+the terminal and an exit status.
+"""
+
+from __future__ import annotations
+
+
+class SpineScoreError(Exception):
+    """Base of every error spinescore raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        What went wrong and where, in one sentence.
+    next_step : str
+        What the user can do about it, in one sentence.
+    """
+
+    slug = "error"
+    exit_status = 1
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.next_step}".strip()
+
+
+class SourceError(SpineScoreError):
+    """An image source that is missing or holds nothing to read."""
+
+    slug = "source"
+
+
+class DatabaseError(SpineScoreError):
+    """A database that is missing, foreign, newer than us or keyed otherwise."""
+
+    slug = "database"
+
+
+class DatabaseLockedError(DatabaseError):
+    """Another process holds the database."""
+
+    slug = "database-locked"
+    exit_status = 5
+
+
+class BundleError(SpineScoreError):
+    """A model bundle that is missing, altered or malformed."""
+
+    slug = "bundle"
+
+
+class IntendedUseError(SpineScoreError):
+    """A model asked to score what it was not made for."""
+
+    slug = "intended-use"
+
+
+class StudyError(SpineScoreError):
+    """A study file that does not say what it should; names the key."""
+
+    slug = "study"
+
+
+class TableError(SpineScoreError):
+    """A follow-up table that cannot be read as declared."""
+
+    slug = "table"
+
+
+class CorrectionError(SpineScoreError):
+    """A bias correction that cannot be fitted or must not be applied."""
+
+    slug = "correction"
+
+
+class AnalysisError(SpineScoreError):
+    """A cohort or result that an analysis needs and does not find."""
+
+    slug = "analysis"
+
+
+class DecodingError(SpineScoreError):
+    """A file whose pixels cannot be had; ``reason`` is the state code.
+
+    Parameters
+    ----------
+    reason : str
+        One of the reason codes of ``files.reason`` (``truncated``, ``photometric`` ...).
+    message : str
+        What was found.
+    """
+
+    slug = "decoding"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class TrainingError(SpineScoreError):
+    """A training run that cannot start or resume."""
+
+    slug = "training"
+
+
+class ScheduleError(SpineScoreError):
+    """A schedule that cannot be read, written or understood."""
+
+    slug = "schedule"

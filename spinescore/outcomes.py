@@ -1,0 +1,51 @@
+"""Follow-up tables -> the database, keyed by the same pseudonyms as the images."""
+
+from __future__ import annotations
+
+import hashlib
+
+import polars as pl
+
+from spinescore.core.follow_up_table import read_subjects
+from spinescore.domain import StageSummary
+from spinescore.errors import StudyError
+from spinescore.shell.identity import pseudonymiser
+from spinescore.shell.tabular import hash_table, read_table
+from spinescore.shell.warehouse import Warehouse
+from spinescore.study import Study
+
+
+def import_outcomes(warehouse: Warehouse, study: Study) -> StageSummary:
+    """Read the study's follow-up table into ``subjects`` and ``outcomes``, if it or the settings changed.
+
+    Raises
+    ------
+    TableError
+        If the table is not what the study says; nothing is written then.
+    """
+    if study.subjects is None:
+        raise StudyError("The study file has no [subjects] table.", "Add [subjects] with `file` and `id`.")
+    fingerprint = _fingerprint(study)
+    if warehouse.has_table("subjects") and warehouse.last_run("outcomes", fingerprint) is not None:
+        return StageSummary("outcomes", changed=False, message="follow-up table unchanged")
+    table = read_table(study.subjects.file, study.subjects.format)
+    subjects, outcomes = read_subjects(table, study, pseudonymiser(warehouse))
+    arguments = {"file": str(study.subjects.file)}
+    with warehouse.run("outcomes", arguments, input_sha256=fingerprint) as run:
+        with warehouse.transaction():
+            warehouse.replace("subjects", subjects)
+            warehouse.execute("outcomes/delete_all")
+            warehouse.append("outcomes", outcomes.with_columns(pl.lit(run.run_id).alias("run_id")))
+        run.counts = {"subjects": subjects.height, "outcomes": outcomes.height}
+    return StageSummary(
+        "outcomes",
+        changed=True,
+        message=f"{subjects.height:,} subjects, {len(study.endpoints)} endpoints read",
+        counts=run.counts,
+    )
+
+
+def _fingerprint(study: Study) -> str:
+    assert study.subjects is not None
+    settings = study.model_dump_json(include={"subjects", "endpoints", "covariates"})
+    return hashlib.sha256(f"{hash_table(study.subjects.file)}{settings}".encode()).hexdigest()

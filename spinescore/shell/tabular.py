@@ -1,0 +1,64 @@
+"""Follow-up tables as they come (CSV, TSV, Parquet, Excel) -> polars, every column as text or as typed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from spinescore.errors import TableError
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "tsv",
+    ".parquet": "parquet",
+    ".xlsx": "excel",
+    ".xls": "excel",
+}
+
+
+def read_table(path: Path, declared_format: str | None = None) -> pl.DataFrame:
+    """Read a table; delimited text keeps every cell as text, so ids keep their leading zeros.
+
+    Raises
+    ------
+    TableError
+        If it is missing, in no known format, or not what its format says.
+    """
+    if not path.is_file():
+        raise TableError(f"No table at {path}.", "Check `subjects.file` in the study file.")
+    table_format = declared_format or FORMATS.get(path.suffix.lower())
+    if table_format is None:
+        raise TableError(
+            f"{path} ends in {path.suffix or 'nothing'}, which names no table format known here.",
+            'Say `format = "csv"` (or tsv, parquet, excel) under [subjects].',
+        )
+    try:
+        return READERS[table_format](path)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise TableError(f"{path} cannot be read as {table_format}: {reason}.", "Check the file.") from None
+
+
+def hash_table(path: Path) -> str:
+    """Return the SHA-256 of the file's bytes, as hex."""
+    if not path.is_file():
+        raise TableError(f"No table at {path}.", "Check `subjects.file` in the study file.")
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _read_delimited(path: Path, separator: str) -> pl.DataFrame:
+    text = path.read_text(encoding="utf-8-sig")
+    return pl.read_csv(text.encode(), separator=separator, infer_schema=False, missing_utf8_is_empty_string=False)
+
+
+READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    "csv": lambda path: _read_delimited(path, ","),
+    "tsv": lambda path: _read_delimited(path, "\t"),
+    "parquet": pl.read_parquet,
+    "excel": pl.read_excel,
+}

@@ -1,0 +1,284 @@
+"""The DuckDB database: migrate, fetch, write. The only reader of sql/ and the only writer."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from spinescore import __version__
+from spinescore.errors import DatabaseError, DatabaseLockedError
+from spinescore.shell.resources import resource, sql
+
+MEMORY_LIMIT = "4GB"
+STORAGE_VERSION = "v1.2.0"  # the default of DuckDB 2 cannot be opened by older readers
+SCHEMA_VERSION = 1
+
+
+@dataclass(slots=True)
+class Run:
+    """A run in progress: its number and what it counts."""
+
+    run_id: int
+    counts: dict[str, int] = field(default_factory=dict)
+    outcome: str = "done"
+
+
+class Warehouse:
+    """One open database. Use as a context manager; closing checkpoints it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        self._connection = connection
+        self.path = path
+
+    def __enter__(self) -> Warehouse:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def fetch(self, name: str, **parameters: Any) -> pl.DataFrame:
+        """Run the query ``sql/<name>.sql`` and return its rows."""
+        return self._connection.sql(sql(name), params=parameters or None).pl()
+
+    def execute(self, name: str, **parameters: Any) -> None:
+        """Run the statement ``sql/<name>.sql``."""
+        self._connection.execute(sql(name), parameters or None)
+
+    def append(self, table: str, rows: pl.DataFrame) -> None:
+        """Append rows to a table by column name."""
+        if rows.is_empty():
+            return
+        columns = ", ".join(f'"{name}"' for name in rows.columns)
+        with self._registered("incoming", rows):
+            self._connection.execute(f'insert into "{table}" ({columns}) select {columns} from incoming')
+
+    def replace(self, table: str, rows: pl.DataFrame) -> None:
+        """Make ``table`` hold exactly these rows and columns."""
+        with self._registered("incoming", rows):
+            self._connection.execute(f'create or replace table "{table}" as select * from incoming')
+
+    def delete(self, name: str, keys: pl.DataFrame) -> None:
+        """Run the delete statement ``sql/<name>.sql``, which reads the keys from ``incoming``."""
+        with self._registered("incoming", keys):
+            self._connection.execute(sql(name))
+
+    def has_table(self, table: str) -> bool:
+        """Tell whether a table exists."""
+        found = self._connection.execute(
+            "select count(*) from duckdb_tables() where table_name = $table", {"table": table}
+        ).fetchone()
+        return bool(found and found[0])
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Return a whole table."""
+        return self._connection.sql(f'select * from "{name}"').pl()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything inside, or nothing."""
+        self._connection.begin()
+        try:
+            yield
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+
+    @contextmanager
+    def run(
+        self,
+        command: str,
+        arguments: Mapping[str, Any],
+        *,
+        model_id: str | None = None,
+        input_sha256: str | None = None,
+    ) -> Iterator[Run]:
+        """Record a run around what is done inside; a killed run keeps a null outcome."""
+        row = self._connection.execute("select coalesce(max(run_id), 0) + 1 from runs").fetchone()
+        assert row is not None
+        run = Run(run_id=int(row[0]))
+        self.execute(
+            "run/start",
+            run_id=run.run_id,
+            command=command,
+            arguments=json.dumps(arguments, default=str, sort_keys=True),
+            version=__version__,
+            model_id=model_id,
+            input_sha256=input_sha256,
+            started_at=_now(),
+        )
+        try:
+            yield run
+        except BaseException:
+            self._finish(run, "failed")
+            raise
+        self._finish(run, run.outcome)
+
+    def last_run(self, command: str, input_sha256: str) -> int | None:
+        """Return the last finished run of a command on the same input, if there is one."""
+        rows = self.fetch("run/last", command=command, input_sha256=input_sha256)
+        return None if rows.is_empty() else int(rows["run_id"][0])
+
+    def meta(self, key: str) -> str | None:
+        """Return a fact about the database, or None."""
+        row = self._connection.execute("select value from meta where key = $key", {"key": key}).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Record a fact about the database."""
+        self._connection.execute(
+            "insert or replace into meta (key, value) values ($key, $value)", {"key": key, "value": value}
+        )
+
+    def _finish(self, run: Run, outcome: str) -> None:
+        self.execute(
+            "run/finish",
+            run_id=run.run_id,
+            ended_at=_now(),
+            outcome=outcome,
+            counts=json.dumps(run.counts, sort_keys=True),
+        )
+
+    @contextmanager
+    def _registered(self, name: str, rows: pl.DataFrame) -> Iterator[None]:
+        self._connection.register(name, rows.to_arrow())
+        try:
+            yield
+        finally:
+            self._connection.unregister(name)
+
+
+def open_warehouse(path: Path, *, create: bool = False) -> Warehouse:
+    """Open a database, migrate it forward, and return it.
+
+    Parameters
+    ----------
+    path : Path
+        The DuckDB file.
+    create : bool
+        Make it (mode 0600) if it is not there.
+
+    Raises
+    ------
+    DatabaseError
+        If it is missing, not DuckDB's, or written by a newer spinescore.
+    DatabaseLockedError
+        If another process holds it.
+    """
+    fresh = not path.exists()
+    if fresh and not create:
+        raise DatabaseError(f"No database at {path}.", "Make one with `spinescore ingest FOLDER --database FILE`.")
+    if fresh:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    previous_umask = os.umask(0o077)
+    try:
+        connection = duckdb.connect(str(path), config=_settings(fresh))
+    except duckdb.IOException as error:
+        raise _opening_error(path, str(error)) from None
+    except duckdb.Error as error:
+        raise DatabaseError(
+            f"{path} cannot be opened as a database: {_first_line(error)}.", "Name another file."
+        ) from None
+    finally:
+        os.umask(previous_umask)
+    _migrate(connection, path)
+    return Warehouse(connection, path)
+
+
+def _settings(fresh: bool) -> dict[str, Any]:
+    settings: dict[str, Any] = {"memory_limit": MEMORY_LIMIT}
+    if fresh:
+        settings["storage_compatibility_version"] = STORAGE_VERSION
+    return settings
+
+
+def _opening_error(path: Path, text: str) -> DatabaseError:
+    if "lock" in text.lower():
+        holder = re.search(r"PID (\d+)", text)
+        by = f" by process {holder.group(1)}" if holder else " by another process"
+        return DatabaseLockedError(f"{path} is in use{by}.", "Wait until it has finished, then run again.")
+    return DatabaseError(f"{path} is not a spinescore database: {text.splitlines()[0]}", "Name another file.")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    tables = {row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    if tables and "meta" not in tables:
+        connection.close()
+        raise DatabaseError(f"{path} is a DuckDB database, but not spinescore's.", "Name another file.")
+    version = 0
+    if tables:
+        row = connection.execute("select value from meta where key = 'schema_version'").fetchone()
+        version = int(row[0]) if row else 0
+    if version > SCHEMA_VERSION:
+        connection.close()
+        raise DatabaseError(
+            f"{path} has schema {version}; this spinescore knows {SCHEMA_VERSION}.", "Upgrade spinescore."
+        )
+    for migration in sorted(resource("sql", "schema").glob("*.sql"))[version:]:
+        number = int(migration.name.split("_")[0])
+        connection.begin()
+        connection.execute(migration.read_text(encoding="utf-8"))
+        connection.execute("insert or replace into meta values ('schema_version', $v)", {"v": str(number)})
+        connection.commit()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class Sandbox:
+    """An in-memory database that holds copies of tables and can reach nothing else.
+
+    A study file's ``where`` conditions run here: external access, extension loading and
+    Python replacement scans are off, and the configuration is locked.
+    """
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        self._connection = duckdb.connect(
+            ":memory:", config={"python_enable_replacements": False, "memory_limit": MEMORY_LIMIT}
+        )
+        self._connection.register("incoming", rows.to_arrow())
+        self._connection.execute("create table subject_images as select * from incoming")
+        self._connection.unregister("incoming")
+        for setting in (
+            "set enable_external_access = false",
+            "set autoinstall_known_extensions = false",
+            "set autoload_known_extensions = false",
+            "set lock_configuration = true",
+        ):
+            self._connection.execute(setting)
+
+    def select(self, where: str, *, named: str) -> pl.DataFrame:
+        """Return the rows that satisfy a condition.
+
+        Raises
+        ------
+        DatabaseError
+            If the text is not one condition, or names a column that does not exist.
+        """
+        query = f"select * from subject_images where (\n{where}\n)"
+        try:
+            statements = self._connection.extract_statements(query)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise DatabaseError(f"{named}: `{where}` is not one condition.", "Write one SQL condition.")
+            return self._connection.sql(query).pl()
+        except duckdb.Error as error:
+            columns = ", ".join(self._connection.table("subject_images").columns)
+            raise DatabaseError(
+                f"{named}: `{where}` is not a condition over the images and subjects: {_first_line(error)}.",
+                f"The columns are {columns}.",
+            ) from None

@@ -1,0 +1,2 @@
+-- Forgets every subject's part, before parts are assigned again.
+delete from splits

@@ -1,0 +1,2 @@
+-- Forgets every outcome, before a follow-up table is read again.
+delete from outcomes

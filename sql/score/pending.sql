@@ -1,0 +1,29 @@
+-- One row per image that this model has not scored, nor failed to score, as its file is now.
+select
+    images.sop_instance_uid,
+    images.kind,
+    images.synthetic,
+    images.path_bytes,
+    images.size_bytes,
+    images.modified_ns
+from images
+left join scores
+    on
+        images.sop_instance_uid = scores.sop_instance_uid
+        and images.size_bytes = scores.size_bytes
+        and images.modified_ns = scores.modified_ns
+        and images.kind = scores.kind
+        and scores.model_id = $model_id
+        and scores.preprocessing_id = $preprocessing_id
+left join score_failures
+    on
+        images.sop_instance_uid = score_failures.sop_instance_uid
+        and images.size_bytes = score_failures.size_bytes
+        and images.modified_ns = score_failures.modified_ns
+        and score_failures.model_id = $model_id
+        and score_failures.preprocessing_id = $preprocessing_id
+        and not $retry
+where
+    scores.sop_instance_uid is null
+    and score_failures.sop_instance_uid is null
+order by images.sop_instance_uid

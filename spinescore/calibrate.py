@@ -41,7 +41,9 @@ def calibrate(warehouse: Warehouse, study: Study, key: ModelKey) -> StageSummary
         for correction in fitted:
             _store(warehouse, correction, uncorrected[correction.correction_id], run.run_id)
         run.counts = {"corrections": len(fitted), "corrected": n_new}
-    return StageSummary("calibrate", changed=True, message="; ".join(map(_describe, fitted)), counts=run.counts)
+    return StageSummary(
+        "calibrate", changed=True, message="; ".join(map(_describe, fitted)), counts=run.counts
+    )
 
 
 def _fit(images: pl.DataFrame, study: Study, kind: str, key: ModelKey) -> Correction:
@@ -54,7 +56,9 @@ def _fit(images: pl.DataFrame, study: Study, kind: str, key: ModelKey) -> Correc
         model_id=key.model_id,
         preprocessing_id=key.preprocessing_id,
         reference_cohort=study.correction.reference[kind],  # type: ignore[index]
-        reference_sha256=hash_rows([reference["subject_id"], reference["age_years"], reference["spine_age_raw"]]),
+        reference_sha256=hash_rows(
+            [reference["subject_id"], reference["age_years"], reference["spine_age_raw"]]
+        ),
     )
 
 

@@ -24,7 +24,7 @@ from spinescore.shell.intake import (
 from spinescore.shell.warehouse import Warehouse
 
 BATCH_FILES = 500
-Progress = Callable[[int], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def ingest(
     sources: Sequence[Path],
     *,
     keep_identifiers: bool | None = None,
-    progress: Progress = lambda _: None,
+    progress: Progress = lambda *_: None,
 ) -> IngestSummary:
     """Index every file under the sources; unchanged files cost a ``stat``.
 
@@ -60,7 +60,7 @@ def ingest(
     keep_identifiers : bool, optional
         True stores patient ids verbatim; None takes the database's own mode.
     progress : callable
-        Called with the number of files finished since the last call.
+        Called with (files finished since the last call, files in all).
 
     Raises
     ------
@@ -74,11 +74,11 @@ def ingest(
     pseudonymise = pseudonymiser(warehouse, keep_identifiers=keep_identifiers)
     with warehouse.run("ingest", {"sources": [str(source) for source in sources]}) as run:
         pending = list(_new_or_changed(warehouse, candidates))
-        progress(len(candidates) - len(pending))
+        progress(len(candidates) - len(pending), len(candidates))
         index = _Index(warehouse, {candidate.path_bytes for candidate in pending})
         for batch in _batches(pending, BATCH_FILES):
             _commit(warehouse, batch, index, pseudonymise, run.run_id)
-            progress(len(batch))
+            progress(len(batch), len(candidates))
         run.counts = {"seen": len(candidates), "read": len(pending)}
         run.outcome = "done" if pending else "unchanged"
         return IngestSummary(run.run_id, len(candidates), len(pending), warehouse.fetch("ingest/states"))
@@ -101,7 +101,9 @@ class _Index:
         first = self._first_path.setdefault(uid, candidate.path_bytes)
         if first == candidate.path_bytes:
             return reading
-        return Reading("duplicate", _duplicate_reason(first, candidate.path_bytes), f"of {display_path(first)}")
+        return Reading(
+            "duplicate", _duplicate_reason(first, candidate.path_bytes), f"of {display_path(first)}"
+        )
 
 
 def _duplicate_reason(first: bytes, second: bytes) -> str:
@@ -112,7 +114,9 @@ def _duplicate_reason(first: bytes, second: bytes) -> str:
 
 
 def _new_or_changed(warehouse: Warehouse, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
-    known = {path: (size, modified) for path, size, modified in warehouse.fetch("ingest/known_files").iter_rows()}
+    known = {
+        path: (size, modified) for path, size, modified in warehouse.fetch("ingest/known_files").iter_rows()
+    }
     seen: set[bytes] = set()
     for candidate in candidates:
         if candidate.path_bytes in seen:

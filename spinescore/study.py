@@ -34,7 +34,6 @@ class StudySection(Section):
     database: Path
     output: Path = Path("report")
     synthetic: bool = Field(default=False, description="The data are made up; every page says so.")
-    group: str | None = Field(default=None, description="Unix group that may read database and reports.")
 
 
 class ImagesSection(Section):
@@ -65,7 +64,6 @@ class CorrectionSection(Section):
 
     method: Literal["beheshti", "cole", "age-level", "none"] = "beheshti"
     reference: dict[Literal["radiograph", "vfa"], str] = Field(default_factory=dict)
-    file: Path | None = None
 
 
 class SubjectsSection(Section):
@@ -113,9 +111,7 @@ class EndpointSection(Section):
         if self.type == "survival" and not (
             (self.event and self.time) or (self.event_date and self.end_date)
         ):
-            raise ValueError(
-                "a survival endpoint needs `event` and `time`, or `event_date` and `end_date`"
-            )
+            raise ValueError("a survival endpoint needs `event` and `time`, or `event_date` and `end_date`")
         if self.time and self.time_origin is None:
             raise ValueError(
                 'durations need `time_origin = "image"`: say that they count from the date of the image'
@@ -283,8 +279,8 @@ def _nearest(name: str, known: Any) -> str:
 
 
 def _resolve_paths(study: Study, folder: Path) -> Study:
-    def resolve(path: Path | None) -> Path | None:
-        return None if path is None else (folder / path.expanduser())
+    def resolve(path: Path) -> Path:
+        return folder / path.expanduser()
 
     bundle = study.model.bundle
     update: dict[str, Any] = {
@@ -297,7 +293,6 @@ def _resolve_paths(study: Study, folder: Path) -> Study:
         "model": study.model.model_copy(
             update={"bundle": bundle if bundle == "demo" else str(resolve(Path(bundle)))}
         ),
-        "correction": study.correction.model_copy(update={"file": resolve(study.correction.file)}),
     }
     if study.subjects:
         update["subjects"] = study.subjects.model_copy(update={"file": resolve(study.subjects.file)})

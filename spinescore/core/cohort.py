@@ -39,7 +39,9 @@ class Attrition:
         """Open a count with everybody in it."""
         self._add(step, endpoint, "", 0, n)
 
-    def leave(self, step: str, reasons: Mapping[str, int], before: int, *, endpoint: str | None = None) -> int:
+    def leave(
+        self, step: str, reasons: Mapping[str, int], before: int, *, endpoint: str | None = None
+    ) -> int:
         """Count who leaves at a step, reason by reason, and return how many remain."""
         remaining = before
         for reason, n in reasons.items():
@@ -91,9 +93,7 @@ def pick_index_images(images: pl.DataFrame, rule: Literal["first", "last", "mean
     if rule != "mean":
         return index
     ages = ["spine_age_raw", "spine_age_sd", "spine_age_corrected"]
-    first_day = ordered.filter(
-        pl.col("study_date").eq_missing(pl.col("study_date").min().over("subject_id"))
-    )
+    first_day = ordered.filter(pl.col("study_date").eq_missing(pl.col("study_date").min().over("subject_id")))
     means = first_day.group_by("subject_id").agg(pl.col(ages).mean())
     return index.drop(ages).join(means, on="subject_id", how="left", maintain_order="left")
 
@@ -108,11 +108,15 @@ def add_predicted_age_difference(index: pl.DataFrame) -> pl.DataFrame:
 
 def binary_column(index: pl.DataFrame, outcomes: pl.DataFrame, endpoint: str) -> pl.DataFrame:
     """Add a binary endpoint to the subjects by its name: 1, 0 or null."""
-    rows = outcomes.filter(pl.col("endpoint") == endpoint).select("subject_id", pl.col("event").alias(endpoint))
+    rows = outcomes.filter(pl.col("endpoint") == endpoint).select(
+        "subject_id", pl.col("event").alias(endpoint)
+    )
     return index.join(rows, on="subject_id", how="left", maintain_order="left")
 
 
-def refuse_ambiguous_origin(images: pl.DataFrame, endpoints: Mapping[str, EndpointSection], cohort: str) -> None:
+def refuse_ambiguous_origin(
+    images: pl.DataFrame, endpoints: Mapping[str, EndpointSection], cohort: str
+) -> None:
     """Refuse durations without dates where a subject has several dates they could count from.
 
     Raises
@@ -160,7 +164,9 @@ def follow_up(
     endpoint's own end of follow-up; at a tie the endpoint wins.
     """
     own = _timed(index, outcomes, name, endpoint)
-    rows = own.select("subject_id", "entry_years", pl.col("time").alias("exit_years"), pl.col("event").alias("status"))
+    rows = own.select(
+        "subject_id", "entry_years", pl.col("time").alias("exit_years"), pl.col("event").alias("status")
+    )
     if endpoint.competing is not None:
         rows = _with_competing(rows, _timed(index, outcomes, endpoint.competing, endpoint))
     missing = pl.col("exit_years").is_null() | pl.col("status").is_null()
@@ -182,9 +188,9 @@ def follow_up(
             counts[reason] = leaving
             rows = rows.filter(~condition.fill_null(value=False))
     attrition.leave("follow-up", counts, n_before, endpoint=name)
-    return rows.with_columns(
-        pl.col("entry_years").fill_null(0.0), pl.col("status").cast(pl.Int64)
-    ).sort("subject_id")
+    return rows.with_columns(pl.col("entry_years").fill_null(0.0), pl.col("status").cast(pl.Int64)).sort(
+        "subject_id"
+    )
 
 
 def _timed(index: pl.DataFrame, outcomes: pl.DataFrame, name: str, endpoint: EndpointSection) -> pl.DataFrame:

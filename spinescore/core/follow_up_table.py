@@ -53,7 +53,9 @@ def read_subjects(
         With every column that is missing, or the first value that is not what was declared.
     """
     assert study.subjects is not None
-    renamed = table.rename({theirs: ours for theirs, ours in study.subjects.rename.items() if theirs in table.columns})
+    renamed = table.rename(
+        {theirs: ours for theirs, ours in study.subjects.rename.items() if theirs in table.columns}
+    )
     _require_columns(renamed, study)
     ids = _ids(renamed, study.subjects.id)
     issuer = study.subjects.issuer
@@ -93,7 +95,8 @@ def _ids(table: pl.DataFrame, column: str) -> list[str]:
     empty = ids.is_null() | (ids == "")
     if empty.any():
         raise TableError(
-            f"Column `{column}` is empty in {int(empty.sum())} row(s): {_rows(empty)}.", "Give every row an id."
+            f"Column `{column}` is empty in {int(empty.sum())} row(s): {_rows(empty)}.",
+            "Give every row an id.",
         )
     repeated = ids.is_duplicated()
     if repeated.any():
@@ -115,10 +118,14 @@ def _covariate(table: pl.DataFrame, name: str, covariate: CovariateSection) -> p
     return _numbers(values, f"covariates.{name}").rename(name)
 
 
-def _outcome(table: pl.DataFrame, subject_ids: pl.Series, name: str, endpoint: EndpointSection) -> pl.DataFrame:
+def _outcome(
+    table: pl.DataFrame, subject_ids: pl.Series, name: str, endpoint: EndpointSection
+) -> pl.DataFrame:
     n = table.height
 
-    def column(key: str | None, read: Callable[[pl.Series], pl.Series], dtype: pl.DataType | type) -> pl.Series:
+    def column(
+        key: str | None, read: Callable[[pl.Series], pl.Series], dtype: pl.DataType | type
+    ) -> pl.Series:
         return read(table[key]) if key else pl.Series([None] * n, dtype=dtype)
 
     where = f"endpoints.{name}"
@@ -131,11 +138,15 @@ def _outcome(table: pl.DataFrame, subject_ids: pl.Series, name: str, endpoint: E
     end_dates = column(endpoint.end_date, lambda s: _dates(s, f"{where}.end_date"), pl.Date)
     events = column(endpoint.event or endpoint.column, lambda s: _codes(s, endpoint, where), pl.Int64)
     if endpoint.event_date:
-        events = pl.DataFrame({"event": event_dates, "end": end_dates}).select(
-            pl.when(pl.col("end").is_null() & pl.col("event").is_null())
-            .then(None)
-            .otherwise(pl.col("event").is_not_null().cast(pl.Int64))
-        ).to_series()
+        events = (
+            pl.DataFrame({"event": event_dates, "end": end_dates})
+            .select(
+                pl.when(pl.col("end").is_null() & pl.col("event").is_null())
+                .then(None)
+                .otherwise(pl.col("event").is_not_null().cast(pl.Int64))
+            )
+            .to_series()
+        )
     return pl.DataFrame(
         {
             "subject_id": subject_ids,
@@ -195,7 +206,9 @@ def _dates(values: pl.Series, where: str) -> pl.Series:
 def _refuse(offending: pl.Series, message: str) -> None:
     bad = offending.fill_null(value=False)
     if bad.any():
-        raise TableError(f"{message} in {int(bad.sum())} row(s): {_rows(bad)}.", "Mend the table and run again.")
+        raise TableError(
+            f"{message} in {int(bad.sum())} row(s): {_rows(bad)}.", "Mend the table and run again."
+        )
 
 
 def _rows(mask: pl.Series) -> str:

@@ -75,13 +75,16 @@ def reference_rows(images: pl.DataFrame, study: Study, kind: str) -> pl.DataFram
         shared = reference & set(rows["subject_id"].drop_nulls())
         if shared:
             raise AnalysisError(
-                f"{len(shared)} subject(s) of cohort `{cohort}` are also in `{name}`, which its correction is fitted on.",
+                f"{len(shared)} subject(s) of cohort `{cohort}` are also in `{name}`, "
+                "which its correction is fitted on.",
                 "Make the two conditions disjoint, e.g. split = 'reference' and split = 'test'.",
             )
     return pick_index_images(chosen, study.images.index_image)
 
 
-def build_cohort(warehouse: Warehouse, images: pl.DataFrame, study: Study, name: str, key: ModelKey) -> Cohort:
+def build_cohort(
+    warehouse: Warehouse, images: pl.DataFrame, study: Study, name: str, key: ModelKey
+) -> Cohort:
     """Build one analysis cohort: condition, index image, linkage, endpoints, attrition."""
     attrition = Attrition()
     n_scored = _count_files(warehouse, attrition, key)
@@ -92,7 +95,10 @@ def build_cohort(warehouse: Warehouse, images: pl.DataFrame, study: Study, name:
     attrition.leave("in the cohort", {"not in this cohort": other}, n_scored)
     known = _qualifying(chosen)
     no_subject = chosen["subject_id"].is_null().sum()
-    reasons = {"no patient id": int(no_subject), "age unknown": chosen.height - int(no_subject) - known.height}
+    reasons = {
+        "no patient id": int(no_subject),
+        "age unknown": chosen.height - int(no_subject) - known.height,
+    }
     attrition.leave("subject and age known", _nonzero(reasons), chosen.height)
     refuse_ambiguous_origin(known, study.survival_endpoints(), name)
     index = pick_index_images(known, study.images.index_image)
@@ -124,7 +130,9 @@ def _with_endpoints(
     for endpoint, section in study.survival_endpoints().items():
         excluded: frozenset[str] = frozenset()
         if section.exclude_where:
-            rows = Sandbox(subjects).select(section.exclude_where, named=f"endpoints.{endpoint}.exclude_where")
+            rows = Sandbox(subjects).select(
+                section.exclude_where, named=f"endpoints.{endpoint}.exclude_where"
+            )
             excluded = frozenset(rows["subject_id"])
         sets[endpoint] = follow_up(subjects, outcomes, endpoint, section, excluded, attrition)
     return Cohort(name, subjects, sets, attrition.frame())

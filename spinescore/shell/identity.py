@@ -55,7 +55,9 @@ def pseudonymiser(warehouse: Warehouse, *, keep_identifiers: bool | None = None)
     key = _key(warehouse)
 
     def pseudonym(patient_id: str, issuer: str | None) -> str:
-        digest = hmac.new(key, identifier_text(patient_id, issuer).encode("utf-8", "surrogateescape"), hashlib.sha256)
+        digest = hmac.new(
+            key, identifier_text(patient_id, issuer).encode("utf-8", "surrogateescape"), hashlib.sha256
+        )
         return digest.hexdigest()[:PSEUDONYM_LENGTH]
 
     return pseudonym

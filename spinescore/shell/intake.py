@@ -115,7 +115,15 @@ def _read_file(candidate: Candidate, pseudonymise: Pseudonymise) -> Reading:
         return Reading("rejected", "permission", str(error.strerror))
     except EOFError as error:
         return Reading("rejected", "truncated", str(error) or "the file ends within an element")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, RecursionError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,
+        RecursionError,
+    ) as error:
         return Reading("rejected", "malformed", f"{type(error).__name__}: {error}")
 
 

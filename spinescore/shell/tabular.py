@@ -53,7 +53,9 @@ def hash_table(path: Path) -> str:
 
 def _read_delimited(path: Path, separator: str) -> pl.DataFrame:
     text = path.read_text(encoding="utf-8-sig")
-    return pl.read_csv(text.encode(), separator=separator, infer_schema=False, missing_utf8_is_empty_string=False)
+    return pl.read_csv(
+        text.encode(), separator=separator, infer_schema=False, missing_utf8_is_empty_string=False
+    )
 
 
 READERS: dict[str, Callable[[Path], pl.DataFrame]] = {

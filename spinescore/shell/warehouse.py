@@ -177,7 +177,9 @@ def open_warehouse(path: Path, *, create: bool = False) -> Warehouse:
     """
     fresh = not path.exists()
     if fresh and not create:
-        raise DatabaseError(f"No database at {path}.", "Make one with `spinescore ingest FOLDER --database FILE`.")
+        raise DatabaseError(
+            f"No database at {path}.", "Make one with `spinescore ingest FOLDER --database FILE`."
+        )
     if fresh:
         path.parent.mkdir(parents=True, exist_ok=True)
     previous_umask = os.umask(0o077)

@@ -17,7 +17,9 @@ from spinescore.domain import Kind
 RADIOGRAPH_MODALITIES = r"^(CR|DX|RG|RF)$"
 LATERAL = r"^(LL|RL|LAT|LATERAL|L LAT|R LAT|LLAT|RLAT|LEFT LATERAL|RIGHT LATERAL)$"
 FRONTAL = r"^(AP|PA|FRONTAL)$"
-SPINE = r"^(SPINE|LSPINE|TSPINE|TLSPINE|LUMBAR|THORACIC|LUMBAR SPINE|THORACIC SPINE|T-SPINE|L-SPINE|WHOLESPINE)$"
+SPINE = (
+    r"^(SPINE|LSPINE|TSPINE|TLSPINE|LUMBAR|THORACIC|LUMBAR SPINE|THORACIC SPINE|T-SPINE|L-SPINE|WHOLESPINE)$"
+)
 SPINE_WORDS = r"spine|lumbar|thora(c|k)|vertebra|wirbel|rachis|columna|척추|요추|흉추|腰椎|胸椎|脊椎"
 LATERAL_WORDS = r"\blat\b|lateral|seitlich|profil|측면|側面|侧位"
 FRONTAL_WORDS = r"\b(ap|pa)\b|frontal|정면|正面|正位"
@@ -71,7 +73,9 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     Rule("vfa-description", {"any_text": VFA_WORDS}, kind="vfa", unless={"view_position": FRONTAL}),
     Rule("dxa-unknown-view", {"any_text": DXA_WORDS}, reason="view_unknown"),
     Rule("other-modality", {}, reason="modality", unless={"modality": RADIOGRAPH_MODALITIES}),
-    Rule("frontal", {"view_position": FRONTAL}, reason="view_not_lateral", unless={"any_text": LATERAL_WORDS}),
+    Rule(
+        "frontal", {"view_position": FRONTAL}, reason="view_not_lateral", unless={"any_text": LATERAL_WORDS}
+    ),
     Rule("view-conflict", {"view_position": FRONTAL, "any_text": LATERAL_WORDS}, reason="view_conflict"),
     Rule(
         "view-conflict-text",

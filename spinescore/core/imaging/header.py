@@ -18,7 +18,12 @@ Pseudonymise = Callable[[str, str | None], str]
 
 UID = re.compile(r"^(?!.*\.\.)(?!.*\.0\d)[0-9](\.?[0-9])*$")
 AGE_UNITS_PER_YEAR = {"Y": 1.0, "M": 12.0, "W": DAYS_PER_YEAR / 7, "D": DAYS_PER_YEAR}
-DESCRIPTIONS = ("StudyDescription", "SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
+DESCRIPTIONS = (
+    "StudyDescription",
+    "SeriesDescription",
+    "ProtocolName",
+    "AcquisitionDeviceProcessingDescription",
+)
 PLAUSIBLE_AGE_YEARS = (0.0, 120.0)
 AGE_CONFLICT_YEARS = 1.5
 MIN_SIDE_PIXELS = 64
@@ -50,7 +55,14 @@ def read_header(dataset: Dataset, transfer_syntax: str, pseudonymise: Pseudonymi
     """
     try:
         return _read(dataset, transfer_syntax, pseudonymise)
-    except (ValueError, TypeError, KeyError, AttributeError, BytesLengthException, NotImplementedError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        BytesLengthException,
+        NotImplementedError,
+    ) as error:
         return Reading("rejected", "malformed", f"{type(error).__name__}: {error}")
 
 
@@ -80,7 +92,9 @@ def _read(dataset: Dataset, transfer_syntax: str, pseudonymise: Pseudonymise) ->
         sop_instance_uid=_text(dataset, "SOPInstanceUID"),
         study_instance_uid=_text(dataset, "StudyInstanceUID") or None,
         series_instance_uid=_text(dataset, "SeriesInstanceUID") or None,
-        subject_id=pseudonymise(patient_id, _text(dataset, "IssuerOfPatientID") or None) if patient_id else None,
+        subject_id=pseudonymise(patient_id, _text(dataset, "IssuerOfPatientID") or None)
+        if patient_id
+        else None,
         kind=decision.kind,
         age_years=age,
         sex=_sex(dataset),
@@ -122,7 +136,12 @@ def _structural_problem(dataset: Dataset) -> Reading | None:
     checks: tuple[tuple[bool, State, str, str], ...] = (
         (not uid, "rejected", "uid_missing", "SOPInstanceUID is empty"),
         (not (UID.match(uid) and len(uid) <= 64), "rejected", "uid_invalid", "SOPInstanceUID is not a UID"),
-        (int(dataset.get("SamplesPerPixel") or 1) != 1, "excluded", "not_grayscale", "several samples per pixel"),
+        (
+            int(dataset.get("SamplesPerPixel") or 1) != 1,
+            "excluded",
+            "not_grayscale",
+            "several samples per pixel",
+        ),
         (frames != 1, "excluded", "multiframe", f"{frames} frames"),
         (
             _text(dataset, "PhotometricInterpretation") not in {"MONOCHROME1", "MONOCHROME2"},

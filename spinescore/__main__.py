@@ -1,0 +1,5 @@
+"""``python -m spinescore``."""
+
+from spinescore.cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""Scores and outcomes -> results, curves, points and attrition, in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+
+import polars as pl
+
+from spinescore import __version__
+from spinescore.core.analysis import analyze as analyze_cohorts
+from spinescore.domain import Analysis, Cohort, Result, StageSummary, as_row
+from spinescore.errors import AnalysisError
+from spinescore.shell.cohorts import ModelKey, build_cohort, subject_images
+from spinescore.shell.warehouse import Warehouse
+from spinescore.study import Study
+
+POINT_COLUMNS = ("cohort", "age_years", "spine_age_raw", "spine_age_corrected", "sex")
+
+
+def analyze(
+    warehouse: Warehouse, study: Study, key: ModelKey, *, announce: Callable[[str], None] = lambda _: None
+) -> StageSummary:
+    """Compute every number the study file asks for and store it; nothing if nothing changed.
+
+    Raises
+    ------
+    AnalysisError
+        If the study declares no cohort or a cohort turns out empty; nothing is written then.
+    """
+    if not study.analysis_cohorts():
+        raise AnalysisError(
+            "The study file names no cohort to analyse.", 'Add [cohorts.NAME] with `where = "..."`.'
+        )
+    fingerprint = _fingerprint(warehouse, study, key)
+    if warehouse.last_run("analyze", fingerprint) is not None:
+        return StageSummary("analyze", changed=False, message="results unchanged")
+    images = subject_images(warehouse, study, key)
+    cohorts = [build_cohort(warehouse, images, study, name, key) for name in study.analysis_cohorts()]
+    announce(", ".join(f"{cohort.name}: {cohort.subjects.height:,} subjects" for cohort in cohorts))
+    analysis = analyze_cohorts(cohorts, study, correction_method=study.correction.method, correction_flags={})
+    arguments = {"study": study.study.title, "cohorts": list(study.analysis_cohorts())}
+    with (
+        warehouse.run("analyze", arguments, model_id=key.model_id, input_sha256=fingerprint) as run,
+        warehouse.transaction(),
+    ):
+        _store(warehouse, analysis, cohorts, key, run.run_id)
+        run.counts = {"results": len(analysis.results), "cohorts": len(cohorts)}
+    not_estimable = sum(result.status == "not_estimable" for result in analysis.results)
+    return StageSummary(
+        "analyze",
+        changed=True,
+        message=f"{len(analysis.results):,} results, {not_estimable:,} of them not estimable (each says why)",
+        counts=run.counts,
+    )
+
+
+def _fingerprint(warehouse: Warehouse, study: Study, key: ModelKey) -> str:
+    inputs = warehouse.fetch(
+        "analyze/inputs", model_id=key.model_id, preprocessing_id=key.preprocessing_id
+    ).row(0, named=True)
+    parts = [study.fingerprint(), json.dumps(inputs, sort_keys=True), __version__, key.model_id]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+def _store(
+    warehouse: Warehouse, analysis: Analysis, cohorts: list[Cohort], key: ModelKey, run_id: int
+) -> None:
+    made_by = (pl.lit(run_id).alias("run_id"), pl.lit(key.model_id).alias("model_id"))
+    results = pl.DataFrame([_result_row(result) for result in analysis.results], infer_schema_length=None)
+    warehouse.append("results", results.with_columns(made_by))
+    curves = pl.DataFrame([as_row(point) for point in analysis.curves], infer_schema_length=None)
+    warehouse.append("curves", curves.with_columns(made_by))
+    warehouse.append("points", analysis.points.select(POINT_COLUMNS).with_columns(made_by[0]))
+    for cohort in cohorts:
+        warehouse.append(
+            "attrition", cohort.attrition.with_columns(made_by[0], pl.lit(cohort.name).alias("cohort"))
+        )
+
+
+def _result_row(result: Result) -> dict[str, object]:
+    return as_row(result) | {"flags": list(result.flags)}

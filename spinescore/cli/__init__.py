@@ -1,0 +1,55 @@
+"""The command line: parse, call one verb, print, map errors to exit statuses."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from spinescore import __version__
+from spinescore.cli import data, demonstration, model, schedule, study
+from spinescore.cli.console import fail
+from spinescore.errors import SpineScoreError
+
+app = typer.Typer(
+    name="spinescore",
+    help="Spine age from lateral spine radiographs and DXA VFA images, and the report on what it is worth.",
+    epilog="Exit status: 0 done, 1 failed, 2 usage, 3 some images failed, 5 database in use, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spinescore {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", callback=lambda v: _version(wanted=v)
+    ),
+) -> None:
+    """Hold the options of the bare command."""
+
+
+for group in (data, study, demonstration):
+    group.register(app)
+app.add_typer(study.calibrate_app, name="calibrate")
+app.add_typer(schedule.app, name="schedule")
+app.add_typer(model.app, name="model")
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one line and an exit status."""
+    try:
+        app()
+    except SpineScoreError as error:
+        sys.exit(fail(error))
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what was committed is kept; run the same command to go on.", err=True)
+        sys.exit(130)

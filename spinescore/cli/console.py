@@ -1,0 +1,156 @@
+"""What a person or a machine sees: progress, tables, one-line errors; the only place that prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from spinescore.domain import StageSummary
+    from spinescore.errors import SpineScoreError
+    from spinescore.run import Listener
+
+EXIT_PARTIAL = 3
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How to speak: to a person, to a machine (``as_json``), or not at all (``quiet``)."""
+
+    as_json: bool = False
+    quiet: bool = False
+
+    @property
+    def _silent(self) -> bool:
+        return self.as_json or self.quiet
+
+    def say(self, text: str = "") -> None:
+        """Print a line for a person, on standard output."""
+        if not self._silent:
+            typer.echo(text)
+
+    def emit(self, value: Mapping[str, Any]) -> None:
+        """Print the JSON object for a machine."""
+        if self.as_json:
+            typer.echo(json.dumps(value, default=str, ensure_ascii=False, indent=2))
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Print a table for a person; numbers right-aligned."""
+        if self._silent:
+            return
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+        for position, name in enumerate(columns):
+            numeric = all(isinstance(row[position], int | float) for row in rows)
+            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(_cell(value)) for value in row))
+        Console(highlight=False).print(table)
+
+    @contextmanager
+    def listening(self) -> Iterator[Listener]:
+        """Yield a listener that shows stages: a bar with rate and ETA on a terminal, else plain lines."""
+        from spinescore.run import Listener
+
+        if self._silent:
+            yield Listener()
+        elif sys.stdout.isatty():
+            with _live_listener() as listener:
+                yield listener
+        else:
+            yield Listener(
+                announce=lambda line: self.say(f"           {line}"),
+                done=lambda stage: self.say(stage_line(stage)),
+            )
+
+
+def stage_line(stage: StageSummary) -> str:
+    """Return a finished stage as one line."""
+    mark = "done" if stage.changed else "same"
+    return f"{stage.stage:<10} {mark}  {stage.message}"
+
+
+def fail(error: SpineScoreError) -> int:
+    """Print an error as one line with its next step, on standard error; return the exit status."""
+    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(error.message, err=True)
+    if error.next_step:
+        typer.echo(f"       {error.next_step}", err=True)
+    return error.exit_status
+
+
+@contextmanager
+def _live_listener() -> Iterator[Listener]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    from spinescore.run import Listener
+
+    console = Console(highlight=False)
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+    )
+    tasks: list[TaskID] = []
+
+    def begin(name: str) -> None:
+        for task in tasks:
+            progress.remove_task(task)
+        tasks[:] = [progress.add_task(name, total=None, rate="")]
+
+    def advance(n: int, total: int) -> None:
+        task = progress.tasks[-1]
+        progress.update(task.id, advance=n, total=total)
+        speed = task.finished_speed or task.speed
+        progress.update(task.id, rate=f"{speed:,.1f}/s" if speed else "")
+
+    def done(stage: StageSummary) -> None:
+        console.print(Text(stage_line(stage), style="" if stage.changed else "dim"))
+
+    with progress:
+        yield Listener(
+            stage=begin,
+            advance=advance,
+            announce=lambda line: console.print(Text(f"           {line}", style="dim")),
+            done=done,
+        )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return str(value)

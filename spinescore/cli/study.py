@@ -1,0 +1,146 @@
+"""run, analyze, report, outcomes, calibrate: what a study file asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spinescore.cli.console import EXIT_PARTIAL, Json, Output, Quiet, stage_line
+
+if TYPE_CHECKING:
+    from spinescore.run import RunSummary
+    from spinescore.study import Study
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
+calibrate_app = typer.Typer(help="Bias corrections: fitted once on a reference cohort, applied to others.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(run)
+    app.command()(outcomes)
+    app.command()(analyze)
+    app.command()(report)
+
+
+def run(study_file: StudyFile, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Ingest, score, calibrate, analyze and report: only what changed since the last run."""
+    from spinescore.run import run_study
+
+    study = _read(study_file)
+    output = Output(as_json, quiet)
+    with output.listening() as listener:
+        summary = run_study(study, listener)
+    if not summary.changed:
+        output.say("Nothing has changed since the last run; nothing was done.")
+    _finish(output, study, summary)
+
+
+def report(
+    study_file: StudyFile,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the report; the study's own by default.")
+    ] = None,
+    only: Annotated[
+        bool, typer.Option("--only", help="Render the stored results again; compute nothing.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Bring results up to date from the scores in the database and write the HTML and PDF report."""
+    from spinescore.run import render_study, report_study
+
+    study = _read(study_file)
+    if out is not None:
+        study = study.model_copy(update={"study": study.study.model_copy(update={"output": out.resolve()})})
+    output = Output(as_json, quiet)
+    with output.listening() as listener:
+        summary = render_study(study, listener) if only else report_study(study, listener)
+    _finish(output, study, summary)
+
+
+def outcomes(
+    action: Annotated[str, typer.Argument(help="`import`: read the study's follow-up table.")],
+    study_file: StudyFile,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read the study's follow-up table into the database (run and report do it for you)."""
+    from spinescore.outcomes import import_outcomes
+    from spinescore.shell.warehouse import open_warehouse
+
+    if action != "import":
+        raise typer.BadParameter("the only action is `import`", param_hint="ACTION")
+    study = _read(study_file)
+    output = Output(as_json, quiet)
+    with open_warehouse(study.study.database, create=True) as warehouse:
+        stage = import_outcomes(warehouse, study)
+    output.say(stage_line(stage))
+    output.emit({"changed": stage.changed, **stage.counts})
+
+
+def analyze(study_file: StudyFile, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Compute the study's results and store them; nothing if nothing changed."""
+    from spinescore.analyze import analyze as analyze_study
+    from spinescore.run import model_key, study_bundle
+    from spinescore.shell.warehouse import open_warehouse
+
+    study = _read(study_file)
+    output = Output(as_json, quiet)
+    with open_warehouse(study.study.database) as warehouse, output.listening() as listener:
+        listener.stage("analyze")
+        stage = analyze_study(warehouse, study, model_key(study_bundle(study)), announce=listener.announce)
+        listener.done(stage)
+    output.emit({"changed": stage.changed, **stage.counts})
+
+
+@calibrate_app.command("fit")
+def calibrate_fit(study_file: StudyFile, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Fit the study's correction per kind on its reference cohorts and apply it to all scores."""
+    from spinescore.calibrate import calibrate
+    from spinescore.run import model_key, study_bundle
+    from spinescore.shell.warehouse import open_warehouse
+
+    study = _read(study_file)
+    output = Output(as_json, quiet)
+    with open_warehouse(study.study.database) as warehouse:
+        stage = calibrate(warehouse, study, model_key(study_bundle(study)))
+    output.say(stage_line(stage))
+    output.emit({"changed": stage.changed, **stage.counts})
+
+
+@calibrate_app.command("show")
+def calibrate_show(study_file: StudyFile, as_json: Json = False) -> None:
+    """Show the corrections in the study's database: coefficients and what they were fitted on."""
+    from spinescore.shell.warehouse import open_warehouse
+
+    study = _read(study_file)
+    output = Output(as_json)
+    with open_warehouse(study.study.database) as warehouse:
+        corrections = warehouse.fetch("calibrate/list")
+    output.table("Corrections, newest first", corrections.columns, corrections.rows())
+    output.emit({"corrections": corrections.to_dicts()})
+
+
+def _read(study_file: Path) -> Study:
+    from spinescore.study import read_study
+
+    return read_study(study_file)
+
+
+def _finish(output: Output, study: Study, summary: RunSummary) -> None:
+    output.say(f"Report: {study.study.output / 'report.html'} and report.pdf")
+    output.emit(
+        {
+            "changed": summary.changed,
+            "report": str(study.study.output),
+            "stages": [
+                {"stage": s.stage, "changed": s.changed, "message": s.message, "counts": dict(s.counts)}
+                for s in summary.stages
+            ],
+        }
+    )
+    if summary.partial:
+        raise typer.Exit(EXIT_PARTIAL)

@@ -1,0 +1,135 @@
+"""The whole path for one study: ingest, score, calibrate, analyze, report; only what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spinescore.analyze import analyze
+from spinescore.calibrate import calibrate
+from spinescore.domain import StageSummary
+from spinescore.errors import StudyError
+from spinescore.ingest import ingest
+from spinescore.outcomes import import_outcomes
+from spinescore.report import render_report
+from spinescore.score import ScoreRequest, score
+from spinescore.shell.bundles import Bundle, demo_bundle_path, load_bundle
+from spinescore.shell.cohorts import ModelKey
+from spinescore.shell.warehouse import Warehouse, open_warehouse
+from spinescore.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told while a run goes on; by default nobody."""
+
+    stage: Callable[[str], None] = lambda _: None
+    advance: Callable[[int, int], None] = lambda *_: None
+    announce: Callable[[str], None] = lambda _: None
+    done: Callable[[StageSummary], None] = lambda _: None
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What a run did, stage by stage."""
+
+    stages: list[StageSummary] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        """Whether any stage had something to do."""
+        return any(stage.changed for stage in self.stages)
+
+    @property
+    def partial(self) -> bool:
+        """Whether some images could not be scored."""
+        return any(stage.partial for stage in self.stages)
+
+
+def run_study(study: Study, listener: Listener) -> RunSummary:
+    """Do all a study file asks for, each stage only if its inputs changed.
+
+    Raises
+    ------
+    SpineScoreError
+        From the stage that failed; the stages before it keep what they did.
+    """
+    summary = RunSummary()
+    with open_warehouse(study.study.database, create=True) as warehouse:
+        _finish(summary, listener, ingest_sources(warehouse, study, listener))
+        bundle = study_bundle(study)
+        listener.stage("score")
+        scored = score(
+            warehouse,
+            ScoreRequest(bundle, study.model.device, study.model.force_demo),
+            announce=listener.announce,
+            progress=listener.advance,
+        )
+        _finish(summary, listener, scored)
+        _report(warehouse, study, bundle, listener, summary)
+    return summary
+
+
+def report_study(study: Study, listener: Listener) -> RunSummary:
+    """Bring outcomes, corrections, results and report up to date from the scores in the database."""
+    summary = RunSummary()
+    with open_warehouse(study.study.database) as warehouse:
+        _report(warehouse, study, study_bundle(study), listener, summary)
+    return summary
+
+
+def ingest_sources(warehouse: Warehouse, study: Study, listener: Listener) -> StageSummary:
+    """Ingest the study's sources and sum up as a stage."""
+    if not study.images.sources:
+        raise StudyError(
+            "The study file names no image sources.", 'Add `sources = ["FOLDER"]` under [images].'
+        )
+    listener.stage("ingest")
+    summary = ingest(warehouse, study.images.sources, progress=listener.advance)
+    counts = dict(summary.states.group_by("state").sum().select("state", "n").iter_rows())
+    parts = ", ".join(f"{n:,} {state}" for state, n in sorted(counts.items()))
+    changed = summary.n_read > 0
+    message = f"{summary.n_read:,} new or changed of {summary.n_seen:,} files ({parts})"
+    return StageSummary("ingest", changed, message if changed else f"nothing new ({parts})", counts)
+
+
+def study_bundle(study: Study) -> Bundle:
+    """Load the study's model bundle; ``demo`` names the shipped one."""
+    return load_bundle(demo_bundle_path() if study.model.bundle == "demo" else Path(study.model.bundle))
+
+
+def model_key(bundle: Bundle) -> ModelKey:
+    """Return the key that the bundle's scores carry."""
+    return ModelKey(bundle.model_id, bundle.spec.preprocessing_id)
+
+
+def _report(
+    warehouse: Warehouse, study: Study, bundle: Bundle, listener: Listener, summary: RunSummary
+) -> None:
+    key = model_key(bundle)
+    if study.subjects is not None:
+        listener.stage("outcomes")
+        _finish(summary, listener, import_outcomes(warehouse, study))
+    listener.stage("calibrate")
+    _finish(summary, listener, calibrate(warehouse, study, key))
+    listener.stage("analyze")
+    _finish(summary, listener, analyze(warehouse, study, key, announce=listener.announce))
+    listener.stage("report")
+    _finish(summary, listener, render_report(warehouse, study, key))
+
+
+def _finish(summary: RunSummary, listener: Listener, stage: StageSummary) -> None:
+    summary.stages.append(stage)
+    listener.done(stage)
+
+
+def render_study(study: Study, listener: Listener) -> RunSummary:
+    """Render the stored results again, computing nothing."""
+    summary = RunSummary()
+    with open_warehouse(study.study.database) as warehouse:
+        listener.stage("report")
+        _finish(
+            summary, listener, render_report(warehouse, study, model_key(study_bundle(study)), force=True)
+        )
+    return summary

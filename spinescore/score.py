@@ -1,0 +1,238 @@
+"""Images not yet scored -> scores: decode and preprocess in workers, infer in true batches, commit."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+import polars as pl
+
+from spinescore.core.imaging.preprocessing import PreprocessingSpec, preprocess
+from spinescore.core.network.age_distribution import expectation, round_age, variance
+from spinescore.domain import Kind, StageSummary
+from spinescore.errors import DecodingError, IntendedUseError
+from spinescore.shell.backends import Backend, open_backend
+from spinescore.shell.bundles import Bundle
+from spinescore.shell.decoding import decode
+from spinescore.shell.warehouse import Warehouse
+from spinescore.shell.workers import WorkerFailure, map_supervised
+
+BATCH_IMAGES = 16
+COMMIT_IMAGES = 128
+IMAGE_TIMEOUT_S = 60.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PendingImage:
+    """One image to score: where it is and what it was when indexed."""
+
+    sop_instance_uid: str
+    kind: Kind
+    path_bytes: bytes
+    size_bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An image as the network takes it, or the reason why there is none."""
+
+    image: np.ndarray[Any, np.dtype[np.float32]] | None
+    pixel_sha256: str = ""
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """How to score: with which bundle, where, and under which policy."""
+
+    bundle: Bundle
+    device: str = "auto"
+    force_demo: bool = False
+    retry: bool = False
+    workers: int = 0  # 0: one per core
+
+
+def score(
+    warehouse: Warehouse,
+    request: ScoreRequest,
+    *,
+    announce: Callable[[str], None] = lambda _: None,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> StageSummary:
+    """Score every indexed image the model has not scored yet, 128 per transaction.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        The database.
+    request : ScoreRequest
+        Bundle, device and policy.
+    announce : callable
+        Called with one line about the device chosen.
+    progress : callable
+        Called with (images finished since the last call, images in all).
+
+    Raises
+    ------
+    IntendedUseError
+        If a demonstration model is asked to score anything but phantoms.
+    """
+    bundle = request.bundle
+    key = {"model_id": bundle.model_id, "preprocessing_id": bundle.spec.preprocessing_id}
+    pending = warehouse.fetch("score/pending", retry=request.retry, **key)
+    _refuse_misuse(bundle, pending, force=request.force_demo)
+    if pending.is_empty():
+        return _summary(warehouse, key, n_new=0, n_failed=0)
+    backend = open_backend(bundle, device=request.device)
+    announce(backend.description)
+    with warehouse.run(
+        "score", {"device": backend.device, "bundle": bundle.name}, model_id=bundle.model_id
+    ) as run:
+        _store_model(warehouse, bundle, run.run_id)
+        images = [PendingImage(*row) for row in pending.drop("synthetic").iter_rows()]
+        n_failed = 0
+        for chunk in _chunks(_predict(images, backend, request), COMMIT_IMAGES):
+            n_failed += _commit(warehouse, chunk, bundle, backend, run.run_id)
+            progress(len(chunk), len(images))
+        run.counts = {"scored": len(images) - n_failed, "failed": n_failed}
+        run.outcome = "partial" if n_failed else "done"
+    return _summary(warehouse, key, n_new=len(images), n_failed=n_failed)
+
+
+def _refuse_misuse(bundle: Bundle, pending: pl.DataFrame, *, force: bool) -> None:
+    real = int((~pending["synthetic"]).sum())
+    if bundle.demonstration and real and not force:
+        raise IntendedUseError(
+            f"{real} of {pending.height} images are not phantoms, and the model `{bundle.name}` is for "
+            "demonstration only: it was trained on drawings and knows nothing of patients.",
+            "Name a bundle trained on radiographs with --model, or insist with --force-demo-on-real-images.",
+        )
+
+
+def _predict(
+    images: Sequence[PendingImage], backend: Backend, request: ScoreRequest
+) -> Iterator[tuple[PendingImage, Prepared, np.ndarray[Any, Any] | None]]:
+    """Yield each image with its preparation and age distribution (None where preparation failed)."""
+    prepare = partial(prepare_image, spec=request.bundle.spec)
+    workers = request.workers or os.cpu_count() or 1
+    prepared = map_supervised(prepare, images, workers=workers, timeout_s=IMAGE_TIMEOUT_S)
+    for chunk in _chunks(prepared, BATCH_IMAGES):
+        outcomes = [(image, _as_prepared(result)) for image, result in chunk]
+        ready = [p.image for _, p in outcomes if p.image is not None]
+        distributions = iter(backend.predict(np.stack(ready)[:, None]) if ready else ())
+        for image, result in outcomes:
+            yield image, result, None if result.image is None else next(distributions)
+
+
+def prepare_image(image: PendingImage, *, spec: PreprocessingSpec) -> Prepared:
+    """Decode and preprocess one file; a file that cannot be is a reason, not an exception."""
+    try:
+        status = os.stat(image.path_bytes)
+        if (status.st_size, status.st_mtime_ns) != (image.size_bytes, image.modified_ns):
+            return Prepared(None, reason="changed", detail="the file changed since ingest; ingest it again")
+        decoded = decode(os.fsdecode(image.path_bytes))
+        ready = preprocess(
+            decoded.pixels,
+            kind=image.kind,
+            photometric=decoded.photometric,
+            spec=spec,
+            padding_value=decoded.padding_value,
+        )
+    except FileNotFoundError:
+        return Prepared(None, reason="missing", detail="the file is no longer there; ingest again")
+    except DecodingError as error:
+        return Prepared(None, reason=error.reason, detail=error.message)
+    except OSError as error:
+        return Prepared(None, reason="unreadable", detail=str(error.strerror))
+    return Prepared(ready, decoded.pixel_sha256)
+
+
+def _as_prepared(result: Prepared | WorkerFailure) -> Prepared:
+    if isinstance(result, WorkerFailure):
+        return Prepared(None, reason=result.reason, detail=result.detail)
+    return result
+
+
+def _commit(
+    warehouse: Warehouse,
+    chunk: Sequence[tuple[PendingImage, Prepared, np.ndarray[Any, Any] | None]],
+    bundle: Bundle,
+    backend: Backend,
+    run_id: int,
+) -> int:
+    """Write one chunk in one transaction and return how many of it failed."""
+    shared = {"model_id": bundle.model_id, "preprocessing_id": bundle.spec.preprocessing_id, "run_id": run_id}
+    scores, failures = [], []
+    for image, prepared, distribution in chunk:
+        row = shared | {
+            "sop_instance_uid": image.sop_instance_uid,
+            "size_bytes": image.size_bytes,
+            "modified_ns": image.modified_ns,
+        }
+        if distribution is None:
+            failures.append(row | {"reason": prepared.reason, "detail": prepared.detail})
+            continue
+        kind = {"kind": image.kind, "device": backend.device, "precision": backend.precision}
+        scores.append(row | kind | _age(distribution, bundle.first_age, prepared.pixel_sha256))
+    keys = pl.DataFrame([{k: r[k] for k in KEY} for r in scores + failures])
+    with warehouse.transaction():
+        for statement in ("score/delete_scores", "score/delete_failures", "score/delete_corrected"):
+            warehouse.delete(statement, keys)
+        if scores:
+            warehouse.append("scores", pl.DataFrame(scores))
+        if failures:
+            warehouse.append("score_failures", pl.DataFrame(failures))
+    return len(failures)
+
+
+KEY = ("sop_instance_uid", "model_id", "preprocessing_id")
+
+
+def _age(distribution: np.ndarray[Any, Any], first_age: int, pixel_sha256: str) -> dict[str, Any]:
+    mean = float(expectation(distribution[None], first_age)[0])
+    return {
+        "spine_age": mean,
+        "spine_age_rounded": int(round_age(np.array([mean]))[0]),
+        "spine_age_sd": float(np.sqrt(variance(distribution[None], first_age)[0])),
+        "age_distribution": distribution.astype(np.float32).tolist(),
+        "pixel_sha256": pixel_sha256,
+    }
+
+
+def _store_model(warehouse: Warehouse, bundle: Bundle, run_id: int) -> None:
+    if not warehouse.fetch("score/known_model", model_id=bundle.model_id).is_empty():
+        return
+    row = {
+        "model_id": bundle.model_id,
+        "name": bundle.name,
+        "version": bundle.version,
+        "manifest": json.dumps(bundle.manifest, sort_keys=True),
+        "run_id": run_id,
+    }
+    warehouse.append("models", pl.DataFrame([row]))
+
+
+def _summary(warehouse: Warehouse, key: dict[str, str], *, n_new: int, n_failed: int) -> StageSummary:
+    scored, failed = warehouse.fetch("score/counts", **key).row(0)
+    message = f"{n_new - n_failed:,} scored, {n_failed:,} failed" if n_new else "nothing new to score"
+    return StageSummary(
+        "score",
+        changed=bool(n_new),
+        message=f"{message} ({scored:,} scores, {failed:,} failures of this model in all)",
+        counts={"new": n_new, "failed": n_failed, "scored_total": scored, "failed_total": failed},
+        partial=bool(failed),
+    )
+
+
+def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    while chunk := list(islice(items, size)):
+        yield chunk

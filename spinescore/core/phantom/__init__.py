@@ -1,0 +1,1 @@
+"""The phantom cohort: from a seed to people, spines, images and follow-up with known truth."""

@@ -89,7 +89,8 @@ class Cohort:
     subjects : polars.DataFrame
         One row per subject: ``subject_id, sop_instance_uid, kind, sex, age_years, study_date,
         manufacturer, spine_age_raw, spine_age_sd, spine_age_corrected, pad_raw,
-        pad_corrected``, then every covariate of the study by its name and every binary endpoint (0, 1 or null) by its name.
+        pad_corrected``, then every covariate and every binary endpoint (0, 1 or null) of the
+        study by its name.
     follow_up : mapping of endpoint name to polars.DataFrame
         One row per subject at risk: ``subject_id, entry_years, exit_years, status``;
         status is 0 censored, 1 event, 2 competing event.
@@ -107,7 +108,7 @@ class Cohort:
 class Result:
     """One number and what it is; a row of ``results``. Keys that do not apply are None.
 
-    Ratios (hazard, odds) carry ``value``, ``lower``, ``upper`` on the ratio scale and ``se`` on the log scale.
+    Ratios (hazard, odds) carry ``value``, ``lower``, ``upper`` on the ratio scale, ``se`` on the log scale.
     """
 
     # keys

@@ -141,7 +141,7 @@ def _commit(
             warehouse.append("images", pl.DataFrame(images, infer_schema_length=None))
 
 
-FILE_COLUMNS = {
+FILE_COLUMNS: dict[str, pl.datatypes.DataTypeClass | pl.DataType] = {
     "path": pl.String,
     "path_bytes": pl.Binary,
     "size_bytes": pl.Int64,

@@ -14,7 +14,7 @@ from spinescore.errors import SpineScoreError
 app = typer.Typer(
     name="spinescore",
     help="Spine age from lateral spine radiographs and DXA VFA images, and the report on what it is worth.",
-    epilog="Exit status: 0 done, 1 failed, 2 usage, 3 some images failed, 5 database in use, 130 interrupted.",
+    epilog="Exit status: 0 done, 1 failed, 2 usage, 3 some images failed, 5 in use, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

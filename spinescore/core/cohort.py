@@ -131,8 +131,8 @@ def refuse_ambiguous_origin(
     several = days.filter(pl.col("days") > 1).height
     if several:
         raise AnalysisError(
-            f"Cohort `{cohort}`: {several} subject(s) have images on several days, and {', '.join(durations)} "
-            "come as durations: which image they count from is not known.",
+            f"Cohort `{cohort}`: {several} subject(s) have images on several days, and "
+            f"{', '.join(durations)} come as durations: which image they count from is not known.",
             "Give event_date and end_date, or narrow the cohort's `where` to one study date per subject.",
         )
 

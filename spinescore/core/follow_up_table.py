@@ -101,7 +101,8 @@ def _ids(table: pl.DataFrame, column: str) -> list[str]:
     repeated = ids.is_duplicated()
     if repeated.any():
         raise TableError(
-            f"Column `{column}` names {ids.filter(repeated).n_unique()} subject(s) more than once: {_rows(repeated)}.",
+            f"Column `{column}` names {ids.filter(repeated).n_unique()} subject(s) more than once: "
+            f"{_rows(repeated)}.",
             "One row per subject is needed.",
         )
     return ids.to_list()
@@ -124,7 +125,7 @@ def _outcome(
     n = table.height
 
     def column(
-        key: str | None, read: Callable[[pl.Series], pl.Series], dtype: pl.DataType | type
+        key: str | None, read: Callable[[pl.Series], pl.Series], dtype: pl.DataType | pl.datatypes.DataTypeClass
     ) -> pl.Series:
         return read(table[key]) if key else pl.Series([None] * n, dtype=dtype)
 

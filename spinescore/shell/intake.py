@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
 from pydicom.errors import InvalidDicomError
@@ -18,7 +20,8 @@ from spinescore.core.imaging.header import Pseudonymise, Reading, read_header
 from spinescore.errors import SourceError
 
 PIXEL_DATA = 0x7FE00010
-DEFER_BYTES = 4096
+PIXEL_DATA_TAG = (0x7FE0, 0x0010)
+LONG_VRS = (b"OB", b"OW", b"OD", b"OF", b"UN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +106,12 @@ def read_candidate(candidate: Candidate, pseudonymise: Pseudonymise) -> Reading:
 def _read_file(candidate: Candidate, pseudonymise: Pseudonymise) -> Reading:
     try:
         with open(candidate.path_bytes, "rb") as handle:
-            dataset = pydicom.dcmread(handle, defer_size=DEFER_BYTES)
+            dataset = pydicom.dcmread(handle, stop_before_pixels=True)
             transfer_syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
             reading = read_header(dataset, transfer_syntax, pseudonymise)
             if reading.state != "indexed":
                 return reading
-            return _pixel_problem(dataset, transfer_syntax, candidate.size_bytes) or reading
+            return _pixel_problem(handle, dataset, transfer_syntax, candidate.size_bytes) or reading
     except InvalidDicomError:
         return Reading("excluded", "not_dicom")
     except PermissionError as error:
@@ -143,22 +146,30 @@ def _symlink_reason(path: bytes) -> str:
     return "symlink_dir" if os.path.isdir(path) else "not_regular"
 
 
-def _pixel_problem(dataset: pydicom.Dataset, transfer_syntax: str, size_bytes: int) -> Reading | None:
-    if PIXEL_DATA not in dataset:
-        return Reading("rejected", "no_pixel_data")
+def _pixel_problem(
+    handle: BinaryIO, dataset: pydicom.Dataset, transfer_syntax: str, size_bytes: int
+) -> Reading | None:
+    """Check what follows the header: pixel data, as long as rows and columns ask, all within the file.
+
+    ``handle`` stands where pydicom stopped, at the tag of the pixel data (PS3.5 7.1).
+    """
     syntax = UID(transfer_syntax)
     if not syntax.is_transfer_syntax:
         return Reading("rejected", "transfer_syntax", transfer_syntax or "missing")
+    if syntax.is_deflated:
+        return None  # only inflating tells; decoding does
+    order = "<" if syntax.is_little_endian else ">"
+    start = handle.read(12)
+    if len(start) < 12 or struct.unpack(f"{order}HH", start[:4]) != PIXEL_DATA_TAG:
+        return Reading("rejected", "no_pixel_data")
     if syntax.is_compressed:
         return None
-    element = dataset.get_item(PIXEL_DATA)
-    length = getattr(element, "length", None)
-    start = getattr(element, "value_tell", None)
-    if length is None or start is None or not syntax.is_transfer_syntax or syntax.is_deflated:
-        return None
-    expected = int(dataset.Rows) * int(dataset.Columns) * (1 if int(dataset.BitsAllocated) <= 8 else 2)
-    if start + length > size_bytes:
-        return Reading("rejected", "truncated", f"{size_bytes - start} of {length} pixel bytes are there")
+    long_form = start[4:6] in LONG_VRS and not syntax.is_implicit_VR
+    (length,) = struct.unpack(f"{order}I", start[8:12] if long_form else start[4:8])
+    begins = handle.tell() - (0 if long_form else 4)
+    expected = int(dataset.Rows) * int(dataset.Columns) * (int(dataset.BitsAllocated) // 8)
+    if begins + length > size_bytes:
+        return Reading("rejected", "truncated", f"{size_bytes - begins} of {length} pixel bytes are there")
     if length < expected:
         return Reading("rejected", "pixel_length", f"{length} bytes for {expected} expected")
     return None

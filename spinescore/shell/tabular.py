@@ -54,7 +54,7 @@ def hash_table(path: Path) -> str:
 def _read_delimited(path: Path, separator: str) -> pl.DataFrame:
     text = path.read_text(encoding="utf-8-sig")
     return pl.read_csv(
-        text.encode(), separator=separator, infer_schema=False, missing_utf8_is_empty_string=False
+        text.encode(), separator=separator, infer_schema=False
     )
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from spinescore.errors import ScheduleError
@@ -35,7 +36,7 @@ class Entry:
 
 
 def parse_calendar(text: str) -> str:
-    """Turn ``Mon 02:00``, ``Mon,Thu 02:00``, ``daily 02:00``, ``02:00`` or five cron fields into a cron expression.
+    """Turn ``Mon 02:00``, ``Mon,Thu 02:00``, ``daily 02:00``, ``02:00`` or five cron fields into those.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def list_entries() -> list[Entry]:
     """Return the entries of ours in the user's crontab."""
     lines = _read_crontab()
     found = []
-    for mark, line in zip(lines, lines[1:], strict=False):
+    for mark, line in pairwise(lines):
         if mark.startswith(MARK):
             identity, study = mark.removeprefix(MARK).split(" ", 1)
             fields = line.split(" ", 5)

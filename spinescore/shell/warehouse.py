@@ -48,7 +48,7 @@ class Warehouse:
 
     def fetch(self, name: str, **parameters: Any) -> pl.DataFrame:
         """Run the query ``sql/<name>.sql`` and return its rows."""
-        return self._connection.sql(sql(name), params=parameters or None).pl()
+        return _rows(self._connection.sql(sql(name), params=parameters or None))
 
     def execute(self, name: str, **parameters: Any) -> None:
         """Run the statement ``sql/<name>.sql``."""
@@ -81,7 +81,7 @@ class Warehouse:
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a whole table."""
-        return self._connection.sql(f'select * from "{name}"').pl()
+        return _rows(self._connection.sql(f'select * from "{name}"'))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -238,6 +238,11 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         connection.commit()
 
 
+def _rows(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+    frame: pl.DataFrame = relation.pl()
+    return frame
+
+
 def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
@@ -277,7 +282,7 @@ class Sandbox:
             statements = self._connection.extract_statements(query)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise DatabaseError(f"{named}: `{where}` is not one condition.", "Write one SQL condition.")
-            return self._connection.sql(query).pl()
+            return _rows(self._connection.sql(query))
         except duckdb.Error as error:
             columns = ", ".join(self._connection.table("subject_images").columns)
             raise DatabaseError(

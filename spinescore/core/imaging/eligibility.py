@@ -37,7 +37,8 @@ class Rule:
     name : str
         Stored with every decision it makes.
     patterns : mapping of header field to regular expression
-        Searched case-insensitively; a field ``any_text`` is all descriptions joined.
+        Searched case-insensitively; ``view_text`` is what describes the view (series, protocol),
+        ``any_text`` that and the study description.
     kind : str or None
         The kind of image it lets in; None for a rule that excludes.
     reason : str or None
@@ -69,9 +70,18 @@ class Decision:
 DEFAULT_RULES: tuple[Rule, ...] = (
     Rule("derived", {"image_type": r"\bDERIVED\b"}, reason="derived", unless={"modality": r"^OT$"}),
     Rule("vfa-protocol", {"protocol_name": VFA_PROTOCOLS}, kind="vfa"),
-    Rule("dxa-other-protocol", {"any_text": DXA_WORDS, "protocol_name": r"\S"}, reason="view_not_lateral"),
-    Rule("vfa-description", {"any_text": VFA_WORDS}, kind="vfa", unless={"view_position": FRONTAL}),
-    Rule("dxa-unknown-view", {"any_text": DXA_WORDS}, reason="view_unknown"),
+    Rule(
+        "vfa-description",
+        {"view_text": VFA_WORDS},
+        kind="vfa",
+        unless={"view_position": FRONTAL, "view_text": FRONTAL_WORDS},
+    ),
+    Rule(
+        "dxa-other-protocol",
+        {"any_text": f"{DXA_WORDS}|{VFA_WORDS}", "protocol_name": r"\S"},
+        reason="view_not_lateral",
+    ),
+    Rule("dxa-unknown-view", {"any_text": f"{DXA_WORDS}|{VFA_WORDS}"}, reason="view_unknown"),
     Rule("other-modality", {}, reason="modality", unless={"modality": RADIOGRAPH_MODALITIES}),
     Rule(
         "frontal", {"view_position": FRONTAL}, reason="view_not_lateral", unless={"any_text": LATERAL_WORDS}
@@ -114,7 +124,8 @@ def decide(header: Mapping[str, str], rules: tuple[Rule, ...] = DEFAULT_RULES) -
     Parameters
     ----------
     header : mapping
-        Text fields: ``modality, image_type, view_position, body_part, protocol_name, any_text``.
+        Text fields: ``modality, image_type, view_position, body_part, protocol_name, view_text,
+        any_text``.
 
     >>> decide({"modality": "CR", "protocol_name": "LVA", "any_text": "DXA Exam"}).kind
     'vfa'

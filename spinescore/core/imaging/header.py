@@ -18,12 +18,7 @@ Pseudonymise = Callable[[str, str | None], str]
 
 UID = re.compile(r"^(?!.*\.\.)(?!.*\.0\d)[0-9](\.?[0-9])*$")
 AGE_UNITS_PER_YEAR = {"Y": 1.0, "M": 12.0, "W": DAYS_PER_YEAR / 7, "D": DAYS_PER_YEAR}
-DESCRIPTIONS = (
-    "StudyDescription",
-    "SeriesDescription",
-    "ProtocolName",
-    "AcquisitionDeviceProcessingDescription",
-)
+VIEW_DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
 PLAUSIBLE_AGE_YEARS = (0.0, 120.0)
 AGE_CONFLICT_YEARS = 1.5
 MIN_SIDE_PIXELS = 64
@@ -119,13 +114,15 @@ def _read(dataset: Dataset, transfer_syntax: str, pseudonymise: Pseudonymise) ->
 
 
 def _eligibility_fields(dataset: Dataset) -> dict[str, str]:
+    view_text = " | ".join(_text(dataset, keyword) for keyword in VIEW_DESCRIPTIONS)
     return {
         "modality": _text(dataset, "Modality"),
         "image_type": "\\".join(_texts(dataset, "ImageType")),
         "view_position": _text(dataset, "ViewPosition"),
         "body_part": _text(dataset, "BodyPartExamined"),
         "protocol_name": _text(dataset, "ProtocolName"),
-        "any_text": " | ".join(_text(dataset, keyword) for keyword in DESCRIPTIONS),
+        "view_text": view_text,
+        "any_text": f"{_text(dataset, 'StudyDescription')} | {view_text}",
     }
 
 

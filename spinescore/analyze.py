@@ -39,7 +39,10 @@ def analyze(
     images = subject_images(warehouse, study, key)
     cohorts = [build_cohort(warehouse, images, study, name, key) for name in study.analysis_cohorts()]
     announce(", ".join(f"{cohort.name}: {cohort.subjects.height:,} subjects" for cohort in cohorts))
-    analysis = analyze_cohorts(cohorts, study, correction_method=study.correction.method, correction_flags={})
+    flags = {cohort.name: _cohort_flags(cohort) for cohort in cohorts}
+    analysis = analyze_cohorts(
+        cohorts, study, correction_method=study.correction.method, correction_flags=flags
+    )
     arguments = {"study": study.study.title, "cohorts": list(study.analysis_cohorts())}
     with (
         warehouse.run("analyze", arguments, model_id=key.model_id, input_sha256=fingerprint) as run,
@@ -54,6 +57,11 @@ def analyze(
         message=f"{len(analysis.results):,} results, {not_estimable:,} of them not estimable (each says why)",
         counts=run.counts,
     )
+
+
+def _cohort_flags(cohort: Cohort) -> tuple[str, ...]:
+    trained = "train" in cohort.subjects["split"].to_list()
+    return ("evaluated_on_training_subjects",) if trained else ()
 
 
 def _fingerprint(warehouse: Warehouse, study: Study, key: ModelKey) -> str:

@@ -101,7 +101,7 @@ def study_bundle(study: Study) -> Bundle:
 
 def model_key(bundle: Bundle) -> ModelKey:
     """Return the key that the bundle's scores carry."""
-    return ModelKey(bundle.model_id, bundle.spec.preprocessing_id)
+    return ModelKey(bundle.model_id, bundle.spec.preprocessing_id, bundle.trained_on)
 
 
 def _report(

@@ -148,6 +148,20 @@ class AnalysisSection(Section):
     seed: int = 20251125
 
 
+class TrainSection(Section):
+    """[train]: the network and how long it is trained."""
+
+    backbone: str = "efficientnet-b4"
+    height: Annotated[int, Field(ge=32)] = 1024
+    width: Annotated[int, Field(ge=32)] = 512
+    first_age: int = 40
+    n_classes: Annotated[int, Field(ge=2)] = 61
+    epochs: Annotated[int, Field(ge=1)] = 40
+    batch_size: Annotated[int, Field(ge=2)] = 15
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    seed: int = 0
+
+
 class Study(Section):
     """A whole study file, validated; relative paths are resolved from its folder."""
 
@@ -162,6 +176,7 @@ class Study(Section):
     covariates: dict[str, CovariateSection] = Field(default_factory=dict)
     models: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     analysis: AnalysisSection = AnalysisSection()
+    train: TrainSection = TrainSection()
 
     @model_validator(mode="after")
     def names_refer(self) -> Study:
@@ -266,6 +281,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
         "endpoints": EndpointSection,
         "covariates": CovariateSection,
         "analysis": AnalysisSection,
+        "train": TrainSection,
     }
     section = fields.get(str(location[0])) if len(location) > 1 else Study
     return list(section.model_fields) if section else []

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from spinescore.shell.bundles import Bundle
 
 app = typer.Typer(help="Model bundles: weights, manifest, model card.", no_args_is_help=True)
-BundlePath = Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder or zip; `demo` is the shipped one.")]
+BundlePath = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="Folder or zip; `demo` is the shipped one.")
+]
 
 
 @app.command("show")
@@ -31,7 +33,9 @@ def verify(bundle: BundlePath = "demo", as_json: Json = False) -> None:
     """Check every file of a bundle against the manifest's SHA-256."""
     loaded = _load(bundle)
     output = Output(as_json)
-    output.say(f"{loaded.name} {loaded.version}: every file is as its manifest says (model {loaded.model_id}).")
+    output.say(
+        f"{loaded.name} {loaded.version}: every file is as its manifest says (model {loaded.model_id})."
+    )
     output.emit({"model_id": loaded.model_id, "verified": True})
 
 

@@ -29,7 +29,7 @@ def run(study_file: StudyFile, as_json: Json = False, quiet: Quiet = False) -> N
     """Ingest, score, calibrate, analyze and report: only what changed since the last run."""
     from spinescore.run import run_study
 
-    study = _read(study_file)
+    study = read(study_file)
     output = Output(as_json, quiet)
     with output.listening() as listener:
         summary = run_study(study, listener)
@@ -52,7 +52,7 @@ def report(
     """Bring results up to date from the scores in the database and write the HTML and PDF report."""
     from spinescore.run import render_study, report_study
 
-    study = _read(study_file)
+    study = read(study_file)
     if out is not None:
         study = study.model_copy(update={"study": study.study.model_copy(update={"output": out.resolve()})})
     output = Output(as_json, quiet)
@@ -73,7 +73,7 @@ def outcomes(
 
     if action != "import":
         raise typer.BadParameter("the only action is `import`", param_hint="ACTION")
-    study = _read(study_file)
+    study = read(study_file)
     output = Output(as_json, quiet)
     with open_warehouse(study.study.database, create=True) as warehouse:
         stage = import_outcomes(warehouse, study)
@@ -87,7 +87,7 @@ def analyze(study_file: StudyFile, as_json: Json = False, quiet: Quiet = False) 
     from spinescore.run import model_key, study_bundle
     from spinescore.shell.warehouse import open_warehouse
 
-    study = _read(study_file)
+    study = read(study_file)
     output = Output(as_json, quiet)
     with open_warehouse(study.study.database) as warehouse, output.listening() as listener:
         listener.stage("analyze")
@@ -103,7 +103,7 @@ def calibrate_fit(study_file: StudyFile, as_json: Json = False, quiet: Quiet = F
     from spinescore.run import model_key, study_bundle
     from spinescore.shell.warehouse import open_warehouse
 
-    study = _read(study_file)
+    study = read(study_file)
     output = Output(as_json, quiet)
     with open_warehouse(study.study.database) as warehouse:
         stage = calibrate(warehouse, study, model_key(study_bundle(study)))
@@ -116,7 +116,7 @@ def calibrate_show(study_file: StudyFile, as_json: Json = False) -> None:
     """Show the corrections in the study's database: coefficients and what they were fitted on."""
     from spinescore.shell.warehouse import open_warehouse
 
-    study = _read(study_file)
+    study = read(study_file)
     output = Output(as_json)
     with open_warehouse(study.study.database) as warehouse:
         corrections = warehouse.fetch("calibrate/list")
@@ -124,7 +124,8 @@ def calibrate_show(study_file: StudyFile, as_json: Json = False) -> None:
     output.emit({"corrections": corrections.to_dicts()})
 
 
-def _read(study_file: Path) -> Study:
+def read(study_file: Path) -> Study:
+    """Read the study file, importing its reader only now."""
     from spinescore.study import read_study
 
     return read_study(study_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -21,12 +22,18 @@ from spinescore.shell.warehouse import Sandbox, Warehouse
 from spinescore.study import Study
 
 
+def trained_on_nobody(_: Iterable[str]) -> set[str]:
+    """Return the subjects a model of unknown training was trained on, as far as is known: none."""
+    return set()
+
+
 @dataclass(frozen=True, slots=True)
 class ModelKey:
-    """Which scores: the model and its preprocessing."""
+    """Which scores: the model, its preprocessing, and which subjects it was trained on."""
 
     model_id: str
     preprocessing_id: str
+    trained_on: Callable[[Iterable[str]], set[str]] = trained_on_nobody
 
 
 def subject_images(warehouse: Warehouse, study: Study, key: ModelKey) -> pl.DataFrame:
@@ -39,13 +46,9 @@ def subject_images(warehouse: Warehouse, study: Study, key: ModelKey) -> pl.Data
     )
     if study.images.kind != "auto":
         images = images.filter(pl.col("kind") == study.images.kind)
+    trained = key.trained_on(images["subject_id"].drop_nulls().unique())
     parts = [
-        None
-        if subject is None
-        else assign_split(
-            subject, kind, seed=study.split.seed, reference_fraction=study.split.reference_fraction
-        )
-        for subject, kind in images.select("subject_id", "kind").iter_rows()
+        _part(subject, kind, study, trained) for subject, kind in images.select("subject_id", "kind").rows()
     ]
     images = images.with_columns(pl.Series("split", parts, dtype=pl.String))
     if not warehouse.has_table("subjects"):
@@ -57,18 +60,34 @@ def subject_images(warehouse: Warehouse, study: Study, key: ModelKey) -> pl.Data
     return joined.with_columns(pl.col("linked").fill_null(value=False))
 
 
+def _part(subject_id: str | None, kind: str, study: Study, trained: set[str]) -> str | None:
+    if subject_id is None:
+        return None
+    if subject_id in trained:
+        return "train"
+    return assign_split(
+        subject_id, kind, seed=study.split.seed, reference_fraction=study.split.reference_fraction
+    )
+
+
 def reference_rows(images: pl.DataFrame, study: Study, kind: str) -> pl.DataFrame:
     """Return the reference cohort of a kind: one index image per subject, with age and spine age.
 
     Raises
     ------
     AnalysisError
-        If a subject of it is also in a cohort that is analysed.
+        If a subject of it is also in a cohort that is analysed, or the model was trained on one.
     """
     name = study.correction.reference[kind]  # type: ignore[index]
     sandbox = Sandbox(images)
     chosen = _qualifying(sandbox.select(study.cohorts[name].where, named=f"cohorts.{name}"))
     chosen = chosen.filter(pl.col("kind") == kind)
+    trained = chosen.filter(pl.col("split") == "train")["subject_id"].n_unique()
+    if trained:
+        raise AnalysisError(
+            f"{trained} subject(s) of the reference cohort `{name}` were used to train the model.",
+            "Add `and split = 'reference'` to its condition: it needs subjects the model never saw.",
+        )
     reference = set(chosen["subject_id"])
     for cohort, section in study.analysis_cohorts().items():
         rows = sandbox.select(section.where, named=f"cohorts.{cohort}")

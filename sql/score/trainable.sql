@@ -1,0 +1,13 @@
+-- One row per image that a network can be trained on: subject and age are known.
+select
+    subject_id,
+    kind,
+    age_years,
+    path_bytes,
+    synthetic
+from images
+where
+    subject_id is not null
+    and age_years >= $first_age
+    and age_years < $last_age
+order by sop_instance_uid

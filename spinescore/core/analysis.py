@@ -1,0 +1,101 @@
+"""Everything a study asks of its cohorts, as rows: pure assembly of ``core.statistics``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import polars as pl
+
+from spinescore.core.statistics.assembly.accuracy_rows import (
+    accuracy_rows,
+    fitted_lines,
+    scatter_points,
+)
+from spinescore.core.statistics.assembly.binary_rows import binary_rows, roc_curves
+from spinescore.core.statistics.assembly.cox_rows import cox_rows
+from spinescore.core.statistics.assembly.follow_up_rows import follow_up_curves, follow_up_rows
+from spinescore.core.statistics.assembly.setting import Setting, prepare_setting
+from spinescore.core.statistics.assembly.table_rows import group_rows, table_rows
+from spinescore.domain import RESULT_KEYS, Analysis, Cohort, CurvePoint, Result
+from spinescore.errors import AnalysisError
+from spinescore.study import Study
+
+
+def analyze(
+    cohorts: Sequence[Cohort],
+    study: Study,
+    *,
+    correction_method: str,
+    correction_flags: Mapping[str, tuple[str, ...]],
+) -> Analysis:
+    """Compute every number, line and point of the report (docs/results.md lists them).
+
+    Parameters
+    ----------
+    cohorts : sequence of Cohort
+        The analysis cohorts, in the report's order.
+    study : Study
+    correction_method : str
+        What made ``*_corrected``: ``beheshti``, ``cole``, ``age-level`` or ``none``.
+    correction_flags : mapping of cohort name to flag codes
+        Copied to the flags of every corrected row of that cohort.
+
+    Raises
+    ------
+    AnalysisError
+        When a cohort lacks what the study asks for, or a reference level occurs in no cohort.
+    """
+    _check_references(cohorts, study)
+    declared = study.analysis.primary
+    primary = (declared.cohort if declared else None) or (cohorts[0].name if cohorts else None)
+    results: list[Result] = []
+    curves: list[CurvePoint] = []
+    points: list[pl.DataFrame] = []
+    for cohort in cohorts:
+        flags = correction_flags.get(cohort.name, ())
+        setting = prepare_setting(cohort, study, correction_method, flags, primary=cohort.name == primary)
+        results.extend(_rows(setting))
+        curves.extend(_lines(setting))
+        points.append(scatter_points(setting))
+    _check_keys(results)
+    return Analysis(tuple(results), tuple(curves), pl.concat(points) if points else pl.DataFrame())
+
+
+def _rows(setting: Setting) -> Iterator[Result]:
+    yield from group_rows(setting)
+    yield from table_rows(setting)
+    yield from accuracy_rows(setting)
+    for endpoint in setting.study.binary_endpoints():
+        yield from binary_rows(setting, endpoint)
+    for endpoint in setting.study.survival_endpoints():
+        yield from follow_up_rows(setting, endpoint)
+        yield from cox_rows(setting, endpoint)
+
+
+def _lines(setting: Setting) -> Iterator[CurvePoint]:
+    yield from fitted_lines(setting)
+    for endpoint in setting.study.binary_endpoints():
+        yield from roc_curves(setting, endpoint)
+    for endpoint in setting.study.survival_endpoints():
+        yield from follow_up_curves(setting, endpoint)
+
+
+def _check_references(cohorts: Sequence[Cohort], study: Study) -> None:
+    for name, covariate in study.covariates.items():
+        tables = [c.subjects[name] for c in cohorts if name in c.subjects.columns]
+        if covariate.reference is None or not tables:
+            continue
+        found = sorted({str(value) for table in tables for value in table.drop_nulls().unique().to_list()})
+        if found and covariate.reference not in {*found, *(value.removesuffix(".0") for value in found)}:
+            raise AnalysisError(
+                f"covariates.{name}.reference is `{covariate.reference}`, which no subject has.",
+                f"Levels found: {', '.join(found)}.",
+            )
+
+
+def _check_keys(results: Sequence[Result]) -> None:
+    """A second row under one key is a defect here, never the user's."""
+    counts = Counter(tuple(getattr(row, key) for key in RESULT_KEYS) for row in results)
+    twice = [key for key, count in counts.items() if count > 1]
+    assert not twice, f"results rows share a key: {twice[:3]}"

@@ -1,0 +1,130 @@
+"""One survival endpoint of a cohort: follow-up in the subjects' order, and its models' complete cases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from spinescore.core.statistics.assembly.design import CompleteCases, complete_cases
+from spinescore.core.statistics.assembly.rows import judge_events
+from spinescore.core.statistics.assembly.setting import Predictor, Setting
+from spinescore.core.statistics.cox import CoxFit, fit_cox
+from spinescore.core.statistics.estimate import BoolArray, FloatArray, IntArray
+from spinescore.core.statistics.times import FollowUp, make_follow_up
+from spinescore.errors import AnalysisError
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivalData:
+    """Follow-up of the subjects at risk; ``index`` says which row of the cohort each one is."""
+
+    setting: Setting
+    endpoint: str
+    index: IntArray
+    follow_up: FollowUp
+    common: BoolArray
+
+    @property
+    def competing(self) -> str | None:
+        """Return the competing endpoint's name."""
+        return self.setting.study.endpoints[self.endpoint].competing
+
+    @property
+    def causes(self) -> dict[int, str]:
+        """Return the name of each status that is an event."""
+        return {1: self.endpoint} | ({2: self.competing} if self.competing else {})
+
+    def keys(self, **more: Any) -> dict[str, Any]:
+        """Return the keys every row of this endpoint has."""
+        return {"cohort": self.setting.cohort.name, "endpoint": self.endpoint, **more}
+
+    def values(self, predictor: Predictor) -> FloatArray:
+        """Return a predictor over the subjects at risk."""
+        return predictor.values[self.index]
+
+    def group_index(self) -> IntArray:
+        """Return the PAD group of each subject at risk; -1 where unknown."""
+        return self.setting.groups.members[self.index]
+
+    def complete(self, model: str, columns: FloatArray, sample: str, *, age: bool = True) -> CompleteCases:
+        """Return the complete cases of a model and some predictor columns, in one of the two samples."""
+        design = self.setting.designs[model]
+        design = (design if age else design.without("age")).take(self.index)
+        return complete_cases(columns, design, self.common if sample == "common_n" else None)
+
+
+def read_survival(setting: Setting, endpoint: str) -> SurvivalData:
+    """Line follow-up up with the cohort's subjects.
+
+    Raises
+    ------
+    AnalysisError
+        When the cohort has no follow-up for the endpoint, a subject twice, or a code it should not have.
+    """
+    if endpoint not in setting.cohort.follow_up:
+        raise AnalysisError(
+            f"Cohort `{setting.cohort.name}` has no follow-up for `{endpoint}`.",
+            "Check [endpoints] and [subjects].",
+        )
+    frame = setting.cohort.follow_up[endpoint]
+    rows = setting.cohort.subjects.select("subject_id").with_row_index("row")
+    frame = frame.join(rows, on="subject_id", how="inner", maintain_order="left")
+    if frame["row"].n_unique() != len(frame):
+        raise AnalysisError(
+            f"Cohort `{setting.cohort.name}` has a subject twice for `{endpoint}`.",
+            "Keep one outcome row each.",
+        )
+    entry, exit = (
+        frame[c].cast(pl.Float64).fill_null(np.nan).to_numpy() for c in ("entry_years", "exit_years")
+    )
+    status = frame["status"].cast(pl.Int64).fill_null(-1).to_numpy()
+    index = frame["row"].cast(pl.Int64).to_numpy()
+    return SurvivalData(
+        setting, endpoint, index, make_follow_up(entry, exit, status), _common(setting, index)
+    )
+
+
+def _common(setting: Setting, index: IntArray) -> BoolArray:
+    ages = np.column_stack([setting.predictors["pad_raw"].values, setting.pad.values])
+    known = np.asarray(np.isfinite(ages).all(axis=1))
+    for design in setting.designs.values():
+        known &= np.isfinite(design.matrix).all(axis=1)
+    return np.asarray(known[index])
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFit:
+    """A Cox model with the subjects it was fitted to, or the reason it is not shown."""
+
+    cases: CompleteCases
+    fit: CoxFit
+    follow_up: FollowUp
+    event: BoolArray
+    problem: str | None
+
+    @property
+    def parameters(self) -> int:
+        """Return the number of columns."""
+        return int(self.cases.matrix.shape[1])
+
+
+def fit_model(
+    data: SurvivalData, cases: CompleteCases, cause: int, *, covariates_only: bool = False
+) -> ModelFit:
+    """Fit the Cox model of one cause to complete cases, with or without the predictors."""
+    follow_up = data.follow_up.take(cases.rows)
+    event = np.asarray(follow_up.status == cause)
+    matrix = cases.covariates.matrix if covariates_only else cases.matrix
+    problem = judge_events(int(event.sum()), matrix.shape[1])
+    if len(cases.rows) == 0:
+        problem = "no subjects"
+    fit = fit_cox(follow_up, event, matrix)
+    return ModelFit(cases, fit, follow_up, event, problem or fit.problem)
+
+
+def model_variables(data: SurvivalData, model: str) -> tuple[str, ...]:
+    """Return the covariates of a study model."""
+    return data.setting.designs[model].variables

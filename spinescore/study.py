@@ -143,7 +143,6 @@ class AnalysisSection(Section):
     horizons_years: tuple[Annotated[float, Field(gt=0)], ...] = (5.0,)
     pad_groups: Literal["tertiles", "quartiles"] | tuple[float, ...] = "tertiles"
     age_bands: tuple[float, ...] = (40, 50, 60, 70, 80, 120)
-    use_rounded: bool = False
     conf_level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     seed: int = 20251125
 

@@ -13,13 +13,12 @@ from typing import Any
 
 import polars as pl
 
-from spinescore.core.phantom.dicom import dataset
 from spinescore.core.phantom.followup import draw_follow_up
 from spinescore.core.phantom.person import CohortName, Person, draw_people
-from spinescore.core.phantom.radiograph import render
 from spinescore.domain import Kind
 from spinescore.errors import SourceError
 from spinescore.run import Listener, RunSummary, run_study
+from spinescore.shell.phantom_files import PhantomImage, write_phantom
 from spinescore.shell.resources import resource
 from spinescore.shell.warehouse import open_warehouse
 from spinescore.shell.workers import WorkerFailure, map_supervised
@@ -40,16 +39,6 @@ class DemoRequest:
     n_derivation: int = 450
     n_vfa: int = 400
     seed: int = DEMO_SEED
-
-
-@dataclass(frozen=True, slots=True)
-class PhantomImage:
-    """One image to render: of whom, as what kind, how high, where to."""
-
-    person: Person
-    kind: Kind
-    height: int | None
-    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +100,10 @@ def read_headline(folder: Path) -> Headline:
     return Headline(rows.row(0, named=True), truth)
 
 
-def write_image(image: PhantomImage, *, seed: int) -> None:
-    """Render one phantom and save it as DICOM."""
-    rendered = render(image.person, kind=image.kind, seed=seed, height=image.height)
-    dataset(rendered, image.person, seed=seed).save_as(image.path, enforce_file_format=True)
-
-
 def _write_images(images: list[PhantomImage], seed: int, progress: Callable[[int, int], None]) -> None:
     workers = os.cpu_count() or 1
     for image, outcome in map_supervised(
-        partial(write_image, seed=seed), images, workers=workers, timeout_s=IMAGE_TIMEOUT_S
+        partial(write_phantom, seed=seed), images, workers=workers, timeout_s=IMAGE_TIMEOUT_S
     ):
         if isinstance(outcome, WorkerFailure):
             raise SourceError(f"{image.path.name} could not be made: {outcome.detail}", "Is the disk full?")

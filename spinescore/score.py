@@ -13,13 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 import polars as pl
 
-from spinescore.core.imaging.preprocessing import PreprocessingSpec, preprocess
 from spinescore.core.network.age_distribution import expectation, round_age, variance
-from spinescore.domain import Kind, StageSummary
-from spinescore.errors import DecodingError, IntendedUseError
+from spinescore.domain import StageSummary
+from spinescore.errors import IntendedUseError
 from spinescore.shell.backends import Backend, open_backend
 from spinescore.shell.bundles import Bundle
-from spinescore.shell.decoding import decode
+from spinescore.shell.preparation import PendingImage, Prepared, prepare_image
 from spinescore.shell.warehouse import Warehouse
 from spinescore.shell.workers import WorkerFailure, map_supervised
 
@@ -27,27 +26,6 @@ BATCH_IMAGES = 16
 COMMIT_IMAGES = 128
 IMAGE_TIMEOUT_S = 60.0
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class PendingImage:
-    """One image to score: where it is and what it was when indexed."""
-
-    sop_instance_uid: str
-    kind: Kind
-    path_bytes: bytes
-    size_bytes: int
-    modified_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An image as the network takes it, or the reason why there is none."""
-
-    image: np.ndarray[Any, np.dtype[np.float32]] | None
-    pixel_sha256: str = ""
-    reason: str = ""
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,29 +109,6 @@ def _predict(
         distributions = iter(backend.predict(np.stack(ready)[:, None]) if ready else ())
         for image, result in outcomes:
             yield image, result, None if result.image is None else next(distributions)
-
-
-def prepare_image(image: PendingImage, *, spec: PreprocessingSpec) -> Prepared:
-    """Decode and preprocess one file; a file that cannot be is a reason, not an exception."""
-    try:
-        status = os.stat(image.path_bytes)
-        if (status.st_size, status.st_mtime_ns) != (image.size_bytes, image.modified_ns):
-            return Prepared(None, reason="changed", detail="the file changed since ingest; ingest it again")
-        decoded = decode(os.fsdecode(image.path_bytes))
-        ready = preprocess(
-            decoded.pixels,
-            kind=image.kind,
-            photometric=decoded.photometric,
-            spec=spec,
-            padding_value=decoded.padding_value,
-        )
-    except FileNotFoundError:
-        return Prepared(None, reason="missing", detail="the file is no longer there; ingest again")
-    except DecodingError as error:
-        return Prepared(None, reason=error.reason, detail=error.message)
-    except OSError as error:
-        return Prepared(None, reason="unreadable", detail=str(error.strerror))
-    return Prepared(ready, decoded.pixel_sha256)
 
 
 def _as_prepared(result: Prepared | WorkerFailure) -> Prepared:

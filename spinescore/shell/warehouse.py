@@ -75,9 +75,9 @@ class Warehouse:
     def has_table(self, table: str) -> bool:
         """Tell whether a table exists."""
         found = self._connection.execute(
-            "select count(*) from duckdb_tables() where table_name = $table", {"table": table}
-        ).fetchone()
-        return bool(found and found[0])
+            "select table_name from duckdb_tables() where table_name = $table", {"table": table}
+        )
+        return bool(found.fetchall())
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a whole table."""
@@ -104,9 +104,8 @@ class Warehouse:
         input_sha256: str | None = None,
     ) -> Iterator[Run]:
         """Record a run around what is done inside; a killed run keeps a null outcome."""
-        row = self._connection.execute("select coalesce(max(run_id), 0) + 1 from runs").fetchone()
-        assert row is not None
-        run = Run(run_id=int(row[0]))
+        ((run_id,),) = self._connection.execute("select coalesce(max(run_id), 0) + 1 from runs").fetchall()
+        run = Run(run_id=int(run_id))
         self.execute(
             "run/start",
             run_id=run.run_id,
@@ -131,8 +130,8 @@ class Warehouse:
 
     def meta(self, key: str) -> str | None:
         """Return a fact about the database, or None."""
-        row = self._connection.execute("select value from meta where key = $key", {"key": key}).fetchone()
-        return None if row is None else str(row[0])
+        rows = self._connection.execute("select value from meta where key = $key", {"key": key}).fetchall()
+        return str(rows[0][0]) if rows else None
 
     def set_meta(self, key: str, value: str) -> None:
         """Record a fact about the database."""
@@ -223,8 +222,8 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         raise DatabaseError(f"{path} is a DuckDB database, but not spinescore's.", "Name another file.")
     version = 0
     if tables:
-        row = connection.execute("select value from meta where key = 'schema_version'").fetchone()
-        version = int(row[0]) if row else 0
+        rows = connection.execute("select value from meta where key = 'schema_version'").fetchall()
+        version = int(rows[0][0]) if rows else 0
     if version > SCHEMA_VERSION:
         connection.close()
         raise DatabaseError(

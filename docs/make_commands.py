@@ -1,0 +1,52 @@
+"""Write docs/commands.md from the commands themselves: ``python docs/make_commands.py``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+COMMANDS = (
+    "",
+    "ingest",
+    "score",
+    "run",
+    "report",
+    "analyze",
+    "outcomes",
+    "calibrate fit",
+    "calibrate show",
+    "schedule add",
+    "schedule list",
+    "schedule remove",
+    "train",
+    "model show",
+    "model verify",
+    "status",
+    "runs",
+    "demo",
+)
+HEAD = "# Commands\n\nWritten by `python docs/make_commands.py`; a test compares it with what the commands say.\n"
+
+
+def write_reference() -> str:
+    """Return the page: the help text of every command."""
+    return HEAD + "".join(f"\n## spinescore {name}\n\n```\n{_help(name)}\n```\n" for name in COMMANDS)
+
+
+def _help(name: str) -> str:
+    environment = os.environ | {"COLUMNS": "110", "TERM": "dumb", "NO_COLOR": "1"}
+    shown = subprocess.run(
+        [sys.executable, "-m", "spinescore", *name.split(), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    lines = (line.rstrip() for line in shown.stdout.strip().splitlines())
+    return "\n".join(lines).replace("python -m spinescore", "spinescore")
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "commands.md").write_text(write_reference(), encoding="utf-8")

@@ -41,17 +41,33 @@ def estimate_survival(follow_up: FollowUp, conf_level: float) -> StepCurve:
     """Kaplan-Meier's estimate of surviving status 1, with Greenwood's variance and log-log interval.
 
     Estimand: P(T > t). Limits: any other status censors, which is right only where nothing competes;
-    where S = 0 there is no interval.
+    where S = 0 there is no interval, nor for one subject alone.
 
     Source: Kaplan and Meier 1958; Kalbfleisch and Prentice; R's ``survfit(conf.type = "log-log")``.
     """
+    from lifelines import KaplanMeierFitter  # 1.4 s to import: only where a curve is asked for
+
     table = tabulate_risk(follow_up)
+    if len(follow_up.exit) < 2:
+        alone = np.cumprod(1 - table.events[0] / table.at_risk)
+        nothing = np.full(len(alone), np.nan)
+        return StepCurve(table.times, alone, nothing, nothing, nothing, table)
+    entry = follow_up.entry if follow_up.entry.any() else None
+    fitter = KaplanMeierFitter(alpha=1 - conf_level).fit(
+        follow_up.exit, follow_up.status == 1, timeline=table.times, entry=entry
+    )
+    survival = fitter.survival_function_at_times(table.times).to_numpy()
+    bounds = fitter.confidence_interval_survival_function_.reindex(table.times).to_numpy()
+    estimable = ((survival > 0) & (survival < 1))[:, None]
+    lower, upper = np.where(estimable, bounds, np.nan).T
+    return StepCurve(table.times, survival, _greenwood_se(table, survival), lower, upper, table)
+
+
+def _greenwood_se(table: RiskTable, survival: FloatArray) -> FloatArray:
     deaths, at_risk = table.events[0], table.at_risk
-    survival = np.cumprod(1 - deaths / at_risk)
     left = at_risk - deaths
-    hazard_variance = np.cumsum(np.divide(deaths, at_risk * left, out=np.zeros(len(left)), where=left > 0))
-    se = np.where(survival > 0, survival * np.sqrt(hazard_variance), np.nan)
-    return StepCurve(table.times, survival, se, *log_log_interval(survival, se, conf_level), table)
+    variance = np.cumsum(np.divide(deaths, at_risk * left, out=np.zeros(len(left)), where=left > 0))
+    return np.where(survival > 0, survival * np.sqrt(variance), np.nan)
 
 
 def find_median(curve: StepCurve) -> Estimate:

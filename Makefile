@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet "$(TORCH)"
-	$(BIN)/pip install --quiet --editable ".[dev,train]"
+	$(BIN)/pip install --quiet --editable ".[dev]"
 	@touch $@
 
 system: ## install the Debian packages that are missing (pango for the PDF, poppler and dciodvfy for the tests)

@@ -61,7 +61,7 @@ def analyze(
 
 def _cohort_flags(cohort: Cohort) -> tuple[str, ...]:
     trained = "train" in cohort.subjects["split"].to_list()
-    return ("evaluated_on_training_subjects",) if trained else ()
+    return ("trained_on",) if trained else ()
 
 
 def _fingerprint(warehouse: Warehouse, study: Study, key: ModelKey) -> str:

@@ -53,7 +53,9 @@ class Offline:
             timeout=500,
             cwd=self.folder,
         )
-        assert result.returncode == status, f"{arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}"
+        assert result.returncode == status, (
+            f"{arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}"
+        )
         return result
 
 

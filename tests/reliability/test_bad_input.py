@@ -70,7 +70,14 @@ def test_a_corrupt_file_is_one_row_and_the_others_are_scored(demo: Demo, copy: P
     assert scored["counts"]["failed"] == 1
     assert scored["counts"]["scored_total"] == 298
     listed = demo.offline.run(
-        "ingest", str(copy / "dicom"), "-d", str(copy / "cohort.duckdb"), "--list", "rejected", "--json", status=3
+        "ingest",
+        str(copy / "dicom"),
+        "-d",
+        str(copy / "cohort.duckdb"),
+        "--list",
+        "rejected",
+        "--json",
+        status=3,
     )
     assert [Path(row["path"]).name for row in json.loads(listed.stdout)["listed"]] == [victims[0].name]
     assert header.PatientID not in result.stdout
@@ -113,7 +120,9 @@ def test_demo_weights_refuse_anything_but_phantoms_unless_forced(demo: Demo, tmp
         ("kind = 'vfa' and split = 'reference'", "kind = 'vfa'", ("also in `VFA reference`", "disjoint")),
     ],
 )
-def test_a_study_file_that_is_wrong(old: str, new: str, words: tuple[str, ...], demo: Demo, copy: Path) -> None:
+def test_a_study_file_that_is_wrong(
+    old: str, new: str, words: tuple[str, ...], demo: Demo, copy: Path
+) -> None:
     study = copy / "study.toml"
     text = study.read_text()
     assert old in text

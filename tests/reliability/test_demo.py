@@ -35,14 +35,18 @@ def test_the_watch_on_the_network_would_see_an_attempt(offline: Offline, tmp_pat
 
 
 def test_the_demo_ends_by_naming_its_report_and_its_primary_result_beside_the_truths(demo: Demo) -> None:
-    assert re.search(r"hazard ratio per SD of corrected PAD \(\d+\.\d\d years\): \d+\.\d\d \(95% CI", demo.printed)
+    assert re.search(
+        r"hazard ratio per SD of corrected PAD \(\d+\.\d\d years\): \d+\.\d\d \(95% CI", demo.printed
+    )
     assert re.search(r"the interval (holds|MISSES) the large-sample limit .*, \d+\.\d\d", demo.printed)
     assert "latent gap's own hazard ratio" in demo.printed
     assert "report.pdf" in demo.printed
 
 
 def test_every_phantom_is_indexed_and_scored_once(demo: Demo) -> None:
-    assert table(demo, "select state, coalesce(reason, ''), count(*) from files group by all order by all") == [
+    assert table(
+        demo, "select state, coalesce(reason, ''), count(*) from files group by all order by all"
+    ) == [
         ("excluded", "not_dicom", 1),
         ("indexed", "", 300),
     ]
@@ -101,7 +105,8 @@ VALUES = (
 
 def test_attrition_sums_hold_at_every_step(demo: Demo) -> None:
     rows = table(
-        demo, "select cohort, endpoint, n_excluded, n_remaining from attrition order by run_id, cohort, position"
+        demo,
+        "select cohort, endpoint, n_excluded, n_remaining from attrition order by run_id, cohort, position",
     )
     before: dict[object, int] = {}
     for cohort, endpoint, excluded, remaining in rows:
@@ -131,7 +136,9 @@ def test_no_patient_identifier_is_in_database_or_report(demo: Demo) -> None:
         content = file.read_bytes()
         for needle in needles:
             assert needle not in content, f"{needle!r} in {file.name}"
-    subjects = [row[0] for row in table(demo, "select subject_id from images union select subject_id from subjects")]
+    subjects = [
+        row[0] for row in table(demo, "select subject_id from images union select subject_id from subjects")
+    ]
     assert not any(str(subject).startswith(("DER", "VFA")) for subject in subjects)
 
 

@@ -32,7 +32,8 @@ HEAD = "# Commands\n\nWritten by `python docs/make_commands.py`; a test compares
 
 def write_reference() -> str:
     """Return the page: the help text of every command."""
-    return HEAD + "".join(f"\n## spinescore {name}\n\n```\n{_help(name)}\n```\n" for name in COMMANDS)
+    parts = (f"\n## spinescore {name}".rstrip() + f"\n\n```\n{_help(name)}\n```\n" for name in COMMANDS)
+    return HEAD + "".join(parts)
 
 
 def _help(name: str) -> str:

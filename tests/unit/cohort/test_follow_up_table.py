@@ -43,7 +43,7 @@ def test_ids_keep_leading_zeros_and_empty_cells_are_missing() -> None:
 
 
 def test_event_codes_one_and_two_are_refused_with_the_way_out() -> None:
-    with pytest.raises(TableError, match="'2' .1 rows.") as caught:
+    with pytest.raises(TableError, match=r"'2' .1 rows.") as caught:
         read(table(fx=["1", "2"]))
     assert 'codes = {"2" = 1, "1" = 0}' in str(caught.value)
 
@@ -124,7 +124,7 @@ def test_a_study_file_lists_every_misspelt_key_with_the_nearest_name(tmp_path: P
 def test_a_name_that_points_to_nothing_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "study.toml"
     file.write_text(MISSPELT.replace("imagse", "images").replace("colum =", "column ="), encoding="utf-8")
-    with pytest.raises(StudyError, match="models.Model 1 names `bmj`; did you mean `bmi`"):
+    with pytest.raises(StudyError, match=r"models.Model 1 names `bmj`; did you mean `bmi`"):
         read_study(file)
 
 

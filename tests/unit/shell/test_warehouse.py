@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from spinescore.errors import DatabaseError, DatabaseLockedError
-from spinescore.shell.warehouse import Sandbox, open_warehouse
+from spinescore.shell.warehouse import Sandbox, Warehouse, open_warehouse
 
 HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); input()"
 
@@ -58,12 +58,18 @@ def test_a_newer_schema_is_refused(database: Path) -> None:
         open_warehouse(database)
 
 
+def write_in_one_transaction(warehouse: Warehouse, *parts: pl.DataFrame) -> None:
+    with warehouse.transaction():
+        for part in parts:
+            warehouse.append("splits", part)
+
+
 def test_a_failed_transaction_leaves_nothing(database: Path) -> None:
     row = pl.DataFrame({"subject_id": ["a"], "kind": ["vfa"], "split": ["test"], "seed": [1]})
+    other = row.with_columns(pl.lit("b").alias("subject_id"))
     with open_warehouse(database, create=True) as warehouse:
-        with pytest.raises(duckdb.Error), warehouse.transaction():
-            warehouse.append("splits", row)
-            warehouse.append("splits", row)
+        with pytest.raises(duckdb.Error):
+            write_in_one_transaction(warehouse, other, row, row)
         assert warehouse.table("splits").is_empty()
 
 

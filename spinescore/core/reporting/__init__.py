@@ -1,0 +1,1 @@
+"""The report: results put into words, tables and figures, as values."""

@@ -1,0 +1,201 @@
+"""The methods, written from what was run and ready to paste, and what the numbers are not good for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spinescore.core.reporting.document import (
+    Block,
+    Callout,
+    Definitions,
+    Heading,
+    Paragraph,
+    References,
+    Section,
+)
+from spinescore.core.reporting.formatting import format_number
+from spinescore.core.reporting.material import CORRECTION_NAMES, Material, level_title
+from spinescore.core.reporting.summary import INTENDED_USE
+
+REFERENCES = (
+    "Spine age estimation using deep learning in lateral spine radiographs and DXA VFA to predict incident "
+    "fracture and mortality. npj Aging 2025. doi:10.1038/s41514-025-00271-8",
+    "Beheshti I, et al. Bias-adjustment in neuroimaging-based brain age frameworks: a robust scheme. "
+    "NeuroImage Clin 2019; 24: 102063",
+    "de Lange AG, et al. Mind the gap: performance metric evaluation in brain-age prediction. Hum Brain Mapp "
+    "2022; 43: 3113-3129",
+    "DeLong ER, DeLong DM, Clarke-Pearson DL. Comparing the areas under two or more correlated receiver "
+    "operating characteristic curves: a nonparametric approach. Biometrics 1988; 44: 837-845",
+    "Efron B. The efficiency of Cox's likelihood function for censored data. J Am Stat Assoc 1977; 72: "
+    "557-565",
+    "Grambsch PM, Therneau TM. Proportional hazards tests and diagnostics based on weighted residuals. "
+    "Biometrika 1994; 81: 515-526",
+    "Harrell FE, Lee KL, Mark DB. Multivariable prognostic models. Stat Med 1996; 15: 361-387",
+    "Aalen OO, Johansen S. An empirical transition matrix for non-homogeneous Markov chains based on "
+    "censored observations. Scand J Stat 1978; 5: 141-150",
+    "Gray RJ. A class of K-sample tests for comparing the cumulative incidence of a competing risk. Ann Stat "
+    "1988; 16: 1141-1154",
+    "Demler OV, Pencina MJ, D'Agostino RB. Misuse of DeLong test to compare AUCs for nested models. Stat Med "
+    "2012; 31: 2577-2587",
+)
+LIMITS = (
+    "Predicted age difference carries the network's error beside whatever the spine has to say: its hazard "
+    "ratio is attenuated against that of the spine's own age.",
+    "Accuracy against chronological age is not the aim: a network that read chronological age perfectly "
+    "would have no PAD at all.",
+    "C and AUC of fitted models are apparent: judged on the subjects the models were fitted to. They have "
+    "been corrected neither for optimism nor checked in other people.",
+    "Models are compared on the complete cases common to them, or each on its own; missing covariates were "
+    "not imputed, and complete cases may differ from everybody.",
+    "Cause-specific hazard ratios say how the rate of the event depends on PAD while subjects are "
+    "event-free; they are not statements about risk. Cumulative incidence is.",
+    "Many hazard ratios are shown and their p values are not adjusted for that; one estimate was declared in "
+    "advance, and the others are secondary.",
+    "The associations are observational and say nothing about cause.",
+)
+
+
+def methods_section(material: Material) -> Section:
+    """Write the methods from the study file and what was run."""
+    blocks: list[Block] = [
+        Paragraph(
+            text="The text below was written from the settings and data of this run, to be pasted and edited."
+        ),
+        Heading(text="Images and spine age"),
+        Paragraph(text=_images_text(material)),
+        Paragraph(text=_correction_text(material)),
+        Heading(text="Cohorts"),
+        Definitions(items=tuple(_cohort_definitions(material))),
+    ]
+    if material.study.endpoints:
+        blocks += [Heading(text="Endpoints"), Definitions(items=tuple(_endpoint_definitions(material)))]
+    if material.models:
+        models = [
+            (name, ", ".join(material.term_title(t) for t in terms))
+            for name, terms in material.study.models.items()
+        ]
+        blocks += [Heading(text="Models"), Definitions(items=tuple(models))]
+    blocks += [Heading(text="Statistics"), *(Paragraph(text=text) for text in _statistics_texts(material))]
+    blocks.append(References(items=REFERENCES))
+    return Section(key="methods", title="Methods", blocks=tuple(blocks))
+
+
+def limits_section(material: Material) -> Section:
+    """Say what the numbers are not good for."""
+    notes = list(LIMITS)
+    manifest_use = str(material.model.get("manifest", {}).get("intended_use") or "")
+    if manifest_use:
+        notes.insert(0, f"The model's own card says of its intended use: {manifest_use}")
+    blocks: tuple[Block, ...] = (
+        Callout(title="Intended use", items=(INTENDED_USE,)),
+        Callout(title="Limits", items=tuple(notes), severity="note"),
+    )
+    return Section(key="limits", title="Intended use and limits", blocks=blocks)
+
+
+def _images_text(material: Material) -> str:
+    manifest = material.model.get("manifest", {})
+    backbone = str(manifest.get("backbone", "a convolutional network"))
+    classes = (
+        f"one class per year of age from {manifest['first_age']}"
+        if manifest.get("first_age")
+        else "age classes"
+    )
+    trained = manifest.get("training_data")
+    data = f" It was trained on: {trained}." if trained else ""
+    return (
+        "Lateral spine images were reduced to 8 bit over their own range, histogram-equalised, resized with "
+        "their aspect ratio kept and centred on a canvas as the model's preprocessing (id "
+        f"{material.model['preprocessing_id']}) prescribes; radiographs were first cropped to the central "
+        f"95% of their area. {material.model['name']} {material.model['version']} ({backbone}, {classes}) "
+        f"gave a distribution over ages, whose mean is the spine age [1].{data} Chronological age is study "
+        "date minus birth date in years; predicted age difference (PAD) is spine age minus chronological "
+        "age, positive where the spine looks older than its owner. "
+        f"{_index_text(material.study.images.index_image)}"
+    )
+
+
+def _index_text(rule: str) -> str:
+    if rule == "mean":
+        return "A subject's spine age is the mean over the images of the earliest qualifying day."
+    return f"The {rule} qualifying image of each subject was used."
+
+
+def _correction_text(material: Material) -> str:
+    if not material.corrections:
+        return "Spine ages were not corrected for age bias: all results are of raw PAD."
+    parts = []
+    for c in material.corrections:
+        line = ""
+        if c["slope"] is not None and c["intercept"] is not None:
+            line = (
+                f", slope {format_number(c['slope'], 3)}, intercept {format_number(c['intercept'], 2)} years"
+            )
+        parts.append(
+            f"{level_title(c['kind'])}: {c['n_reference']:,} subjects of {c['reference_cohort']}, aged "
+            f"{c['age_min']:.0f} to {c['age_max']:.0f}{line}"
+        )
+    method = CORRECTION_NAMES.get(material.corrections[0]["method"], "")
+    return (
+        f"Age bias was corrected by {method}'s method [2], fitted once per kind of image on reference "
+        f"subjects who are not analysed here ({'; '.join(parts)}). Raw accuracy is reported first, because "
+        "corrected ages look accurate whatever the network can do [3]. Groups of PAD are cut on corrected "
+        "PAD over each whole cohort."
+    )
+
+
+def _cohort_definitions(material: Material) -> Iterator[tuple[str, str]]:
+    for cohort in material.cohorts:
+        section = material.study.cohorts[cohort]
+        yield cohort, f"{section.title or cohort}. Condition: {section.where}"
+
+
+def _endpoint_definitions(material: Material) -> Iterator[tuple[str, str]]:
+    for name, endpoint in material.study.endpoints.items():
+        title = material.endpoint_title(name)
+        if endpoint.type == "binary":
+            yield title, f"Prevalent at imaging; column {endpoint.column} of the follow-up table."
+            continue
+        source = (
+            f"event {endpoint.event}, time {endpoint.time} ({endpoint.unit} since the image)"
+            if endpoint.time
+            else f"event date {endpoint.event_date}, end of follow-up {endpoint.end_date}"
+        )
+        rival = f" {material.endpoint_title(endpoint.competing)} competes." if endpoint.competing else ""
+        left_out = f" Subjects with {endpoint.exclude_where} are left out." if endpoint.exclude_where else ""
+        day = " Events on the day of the image are prevalent and left out." * (endpoint.day_zero == "exclude")
+        yield title, f"Time to event from the image; {source}.{rival}{day}{left_out}"
+
+
+def _statistics_texts(material: Material) -> Iterator[str]:
+    level = material.level_percent
+    yield (
+        "Agreement of spine age with chronological age was described by mean absolute error, root mean "
+        "squared error, Pearson's r, R² about the line of identity, Lin's concordance correlation and the "
+        f"least-squares slope, with {level} confidence intervals. Quantiles are of type 7."
+    )
+    if material.binary:
+        yield (
+            "Areas under the empirical ROC curve have DeLong intervals; spine age was compared with "
+            "chronological age by the paired DeLong test [4]. Logistic models without and with PAD were "
+            "compared by likelihood-ratio tests on common complete cases; no DeLong p is given for nested "
+            "models [10]."
+        )
+    if material.survival:
+        yield (
+            "Hazard ratios are from Cox models without penalty, with Efron's handling of ties [5]; they are "
+            "cause-specific where an event competes. The SD of a ratio per SD is that of all subjects of the "
+            "cohort with the predictor known (models on their own complete cases) or of the common complete "
+            "cases. Trend over PAD groups: Wald test of the group number. Proportional hazards: score test "
+            "of scaled Schoenfeld residuals on the Kaplan-Meier scale [6]. Harrell's C [7] and its "
+            "difference have influence-function intervals; competing events are censored. A model with fewer "
+            "than 5 events, no more events than parameters, or separation is not estimated; one with fewer "
+            "than 10 events per parameter is flagged."
+        )
+        yield (
+            "Rates have exact Poisson intervals. Cumulative incidence is by Aalen-Johansen [8] where an "
+            "event competes, with Gray's test between groups [9]; survival is by Kaplan-Meier with log-log "
+            "intervals and the log-rank test otherwise. Median follow-up is by reverse Kaplan-Meier."
+        )
+    software = ", ".join(f"{name} {version}" for name, version in material.versions.items())
+    yield f"Software: {software}."

@@ -1,0 +1,119 @@
+"""Where the numbers come from: versions, ids, coefficients, runs, hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spinescore.core.reporting.document import (
+    Block,
+    Cell,
+    Column,
+    Definitions,
+    Heading,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+)
+from spinescore.core.reporting.formatting import DASH, format_count, format_number
+from spinescore.core.reporting.material import CORRECTION_NAMES, Material, level_title
+
+
+def provenance_section(material: Material) -> Section:
+    """Say what fixes every number of this report, so that it can be made again."""
+    model = material.model
+    identity = (
+        ("Model", f"{model['name']} {model['version']}"),
+        ("Model id", str(model["model_id"])),
+        ("Preprocessing id", str(model["preprocessing_id"])),
+        ("Licence of the model", str(model.get("manifest", {}).get("licence") or "not stated")),
+        *((name, value) for name, value in material.hashes.items()),
+        (
+            "Seed of the split",
+            f"{material.study.split.seed}, reference share {material.study.split.reference_fraction:g}",
+        ),
+        ("Software", ", ".join(f"{name} {version}" for name, version in material.versions.items())),
+        ("Numbers", f"{len(material.results):,} rows in results.json and results.parquet beside this report"),
+    )
+    blocks: list[Block] = [
+        Paragraph(text="Ids are SHA-256 of content, shortened: equal ids, equal content."),
+        Definitions(items=identity),
+        Heading(text="Bias corrections and runs"),
+    ]
+    if material.corrections:
+        blocks.append(corrections_table(material))
+    blocks.append(runs_table(material))
+    return Section(key="provenance", title="Provenance", blocks=tuple(blocks))
+
+
+def corrections_table(material: Material) -> Table:
+    """List the corrections in force with their coefficients."""
+    columns = (
+        Column(label="Kind", align="left"),
+        Column(label="Method", align="left"),
+        Column(label="Fitted on", align="left"),
+        Column(label="n"),
+        Column(label="Ages"),
+        Column(label="Slope"),
+        Column(label="Intercept, years"),
+        Column(label="Id", align="left"),
+    )
+    return Table(
+        key="corrections",
+        title="Bias corrections in force",
+        columns=columns,
+        rows=tuple(Row(cells=_correction_cells(correction)) for correction in material.corrections),
+        caption="Beheshti: PAD on chronological age; Cole: spine age on chronological age.",
+    )
+
+
+def _correction_cells(c: Mapping[str, Any]) -> tuple[Cell, ...]:
+    slope = DASH if c["slope"] is None else format_number(c["slope"], 4)
+    intercept = DASH if c["intercept"] is None else format_number(c["intercept"], 3)
+    texts = (
+        level_title(c["kind"]),
+        CORRECTION_NAMES.get(c["method"], c["method"]),
+        c["reference_cohort"],
+        format_count(c["n_reference"]),
+        f"{c['age_min']:.0f}–{c['age_max']:.0f}",
+        slope,
+        intercept,
+        c["correction_id"],
+    )
+    return tuple(Cell(text=text) for text in texts)
+
+
+def runs_table(material: Material) -> Table:
+    """List the runs the report rests on."""
+    columns = (
+        Column(label="Run"),
+        Column(label="Stage", align="left"),
+        Column(label="Version", align="left"),
+        Column(label="Started (UTC)", align="left"),
+        Column(label="Seconds"),
+        Column(label="Outcome", align="left"),
+        Column(label="Counts", align="left"),
+    )
+    return Table(
+        key="runs",
+        title="Runs this report rests on",
+        columns=columns,
+        rows=tuple(Row(cells=_run_cells(run)) for run in material.runs),
+    )
+
+
+def _run_cells(run: Mapping[str, Any]) -> tuple[Cell, ...]:
+    ended = run["ended_at"]
+    seconds = DASH if ended is None else format_number((ended - run["started_at"]).total_seconds(), 1)
+    counts = ", ".join(f"{name} {n:,}" for name, n in run["counts"].items())
+    texts = (
+        str(run["run_id"]),
+        run["command"],
+        run["version"],
+        f"{run['started_at']:%Y-%m-%d %H:%M:%S}",
+        seconds,
+        run["outcome"] or "not finished",
+        counts,
+    )
+    return tuple(Cell(text=text) for text in texts)

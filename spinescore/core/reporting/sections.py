@@ -1,0 +1,222 @@
+"""The sections of the report in their order, and the report itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+
+from spinescore.core.reporting import check_tables, tables
+from spinescore.core.reporting import survival_tables as survival
+from spinescore.core.reporting.document import (
+    Block,
+    Callout,
+    Flow,
+    FlowStep,
+    Heading,
+    Paragraph,
+    Report,
+    Section,
+    number_report,
+)
+from spinescore.core.reporting.figures import roc_figure, scatter_figure
+from spinescore.core.reporting.follow_up_figures import ForestRow, forest_figure, incidence_figure
+from spinescore.core.reporting.formatting import RULE
+from spinescore.core.reporting.material import Material, in_sentence
+from spinescore.core.reporting.methods import limits_section, methods_section
+from spinescore.core.reporting.provenance import provenance_section
+from spinescore.core.reporting.summary import cover_facts, summary_section
+from spinescore.core.reporting.theme import unchecked_charts
+
+SYNTHETIC = "SYNTHETIC DATA"
+DEMONSTRATION = "DEMONSTRATION MODEL"
+SYNTHETIC_DETAIL = (
+    "The images, people and outcomes of this report are made up. It says nothing about any patient."
+)
+DEMONSTRATION_DETAIL = "The network was trained on phantoms and is for demonstration and tests alone."
+ACCURACY_WARNING = (
+    "Judge the network by the raw rows. Bias correction moves every age towards the subject's chronological "
+    "age, so corrected ages look accurate whatever the network can do: in a simulation a useless one (r "
+    "0.33, mean absolute error 12.0 years) came out with r 0.99 and 1.6 years. Corrected rows are here to "
+    "show what the correction did.",
+    "A corrected spine age contains chronological age and is no measurement made from the image alone.",
+)
+
+
+def build_report(material: Material) -> Report:
+    """Put everything into words, tables and figures, in order, numbered."""
+    with unchecked_charts():
+        sections = [make(material) for make in SECTIONS]
+    banner, detail = banner_of(material)
+    report = Report(
+        title=material.study.study.title,
+        subtitle="Spine age from lateral spine images, and what it adds to chronological age",
+        banner=banner,
+        banner_detail=detail,
+        running_head=banner,
+        facts=cover_facts(material),
+        sections=tuple(section for section in sections if section.blocks),
+    )
+    return number_report(report)
+
+
+def banner_of(material: Material) -> tuple[str, str]:
+    """Return what every page must say of made-up data or a demonstration model, short and in full."""
+    said = (
+        (material.study.study.synthetic, SYNTHETIC, SYNTHETIC_DETAIL),
+        (material.demonstration, DEMONSTRATION, DEMONSTRATION_DETAIL),
+    )
+    words = [(short, detail) for holds, short, detail in said if holds]
+    return " / ".join(short for short, _ in words), " ".join(detail for _, detail in words)
+
+
+def participants_section(material: Material) -> Section:
+    """Say who was analysed, who was not and why, and describe them."""
+    blocks: list[Block] = [
+        Paragraph(
+            text="Files are counted from the folder to the subject; every one that left did so for a stated "
+            "reason."
+        ),
+        attrition_flow(material),
+        tables.endpoint_counts_table(material),
+        *(tables.table_one(material, cohort) for cohort in material.cohorts),
+    ]
+    return Section(key="participants", title="Participants", blocks=tuple(blocks))
+
+
+def attrition_flow(material: Material) -> Flow:
+    """Draw the way from files found to subjects analysed, one column per cohort."""
+    columns = []
+    for cohort in material.cohorts:
+        chosen = (pl.col("cohort") == cohort) & pl.col("endpoint").is_null()
+        steps: dict[str, FlowStep] = {}
+        for step, reason, n, remaining in (
+            material.attrition.filter(chosen)
+            .sort("position")
+            .select("step", "reason", "n_excluded", "n_remaining")
+            .iter_rows()
+        ):
+            before = steps[step].left if step in steps else ()
+            left = (*before, f"{_reason_text(reason)}: {n:,}") if n else before
+            steps[step] = FlowStep(label=step[:1].upper() + step[1:], remaining=f"{remaining:,}", left=left)
+        columns.append((cohort, tuple(steps.values())))
+    return Flow(
+        key="attrition",
+        title="From files found to subjects analysed",
+        caption="Boxes: how many remain. Beside the arrows: how many left, and why.",
+        columns=tuple(columns),
+    )
+
+
+def accuracy_section(material: Material) -> Section:
+    """Show how well raw ages agree with chronological age, corrected ages beside them."""
+    scatter = scatter_figure(material)
+    subgroups = tables.accuracy_by_subgroup_table(material)
+    blocks: list[Block] = [
+        Paragraph(text="Raw spine ages, as the network reads them from the image, come first."),
+        tables.accuracy_table(material),
+    ]
+    if any(material.pad(cohort) == "pad_corrected" for cohort in material.cohorts):
+        blocks.append(Callout(title="Corrected accuracy is not accuracy", items=ACCURACY_WARNING))
+    blocks += [subgroups] if subgroups.rows else []
+    blocks += [scatter] if scatter else []
+    return Section(key="accuracy", title="Accuracy of spine age", blocks=tuple(blocks))
+
+
+def discrimination_section(material: Material) -> Section:
+    """Show how well ages tell who has prevalent disease."""
+    if not material.binary:
+        return Section(key="discrimination", title="Discrimination of prevalent disease", blocks=())
+    figures = [figure for e in material.binary if (figure := roc_figure(material, e)) is not None]
+    blocks: list[Block] = [tables.auc_table(material), *figures]
+    if material.models:
+        blocks.append(tables.fitted_auc_table(material))
+    return Section(key="discrimination", title="Discrimination of prevalent disease", blocks=tuple(blocks))
+
+
+def follow_up_section(material: Material) -> Section:
+    """Show incidence by PAD group."""
+    if not material.survival:
+        return Section(key="incidence", title="Follow-up and incidence", blocks=())
+    figures = [figure for e in material.survival if (figure := incidence_figure(material, e)) is not None]
+    blocks: list[Block] = [survival.follow_up_table(material), *figures, survival.incidence_table(material)]
+    return Section(key="incidence", title="Follow-up and incidence", blocks=tuple(blocks))
+
+
+def hazard_section(material: Material) -> Section:
+    """Show the hazard ratios of PAD in the study's models."""
+    endpoint, model = material.primary_endpoint, material.primary_model
+    if endpoint is None or model is None:
+        return Section(key="hazard-ratios", title="Predicted age difference and hazard", blocks=())
+    blocks: list[Block | None] = [
+        Paragraph(
+            text="Hazard ratios are per standard deviation (SD) of predicted age difference (PAD), spine age "
+            "minus chronological age. The SD is printed beside them, because a ratio per SD means nothing "
+            "without it."
+        ),
+        survival.hazard_ratio_table(material, "own_n"),
+        survival.hazard_ratio_table(material, "common_n"),
+        models_forest(material),
+        survival.predictor_table(material, endpoint, model),
+        survival.category_table(material),
+        survival.covariate_table(material, endpoint),
+        survival.competing_table(material),
+    ]
+    present = tuple(block for block in blocks if block is not None)
+    return Section(key="hazard-ratios", title="Predicted age difference and hazard", blocks=present)
+
+
+def models_forest(material: Material) -> Block | None:
+    """Draw the hazard ratios of every cohort, endpoint and model."""
+    rows: list[ForestRow] = []
+    for cohort in material.cohorts:
+        for endpoint in material.survival:
+            rows.append(ForestRow(label=f"{cohort}: {in_sentence(material.endpoint_title(endpoint))}"))
+            for model in material.models:
+                keys = {"endpoint": endpoint, "cause": endpoint, "model": model, "sample": "own_n"}
+                found = material.results.find(
+                    cohort, "cox", "hr_per_sd", predictor=material.pad(cohort), **keys
+                )
+                if found is not None:
+                    rows.append(ForestRow(label=model, result=found))
+    return forest_figure(
+        "forest-models",
+        "Hazard ratio per SD of predicted age difference in every model",
+        f"Squares: estimates; bars: {material.level_percent} confidence intervals, on a log scale. "
+        "Each model on its own complete cases.",
+        "Forest plot of hazard ratios per standard deviation of predicted age difference by cohort, endpoint "
+        "and model; the numbers are printed beside the marks.",
+        rows,
+    )
+
+
+def checks_section(material: Material) -> Section:
+    """Show concordance and the tests of proportional hazards."""
+    if not material.survival or not material.models:
+        return Section(key="checks", title="Concordance and model checks", blocks=())
+    blocks: tuple[Block, ...] = (
+        check_tables.concordance_table(material),
+        Heading(text="Proportional hazards"),
+        check_tables.proportional_hazards_table(material),
+        Heading(text="How numbers are printed"),
+        Paragraph(text=RULE),
+    )
+    return Section(key="checks", title="Concordance and model checks", blocks=blocks)
+
+
+def _reason_text(reason: str) -> str:
+    return reason.replace("_", " ") or "left"
+
+
+SECTIONS: tuple[Callable[[Material], Section], ...] = (
+    summary_section,
+    participants_section,
+    accuracy_section,
+    discrimination_section,
+    follow_up_section,
+    hazard_section,
+    checks_section,
+    methods_section,
+    limits_section,
+    provenance_section,
+)

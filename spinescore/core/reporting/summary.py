@@ -1,0 +1,274 @@
+"""The first page: what was studied, the answer in a few numbers, and what a reader must be warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import polars as pl
+
+from spinescore.core.reporting.document import Block, Callout, KeyFigure, KeyFigures, Paragraph, Section
+from spinescore.core.reporting.follow_up_figures import ForestRow, forest_figure
+from spinescore.core.reporting.formatting import (
+    DASH,
+    FLAG_TEXT,
+    Quantity,
+    describe_cautions,
+    events_of,
+    format_count,
+    format_number,
+    format_range,
+    format_value,
+    state_p,
+)
+from spinescore.core.reporting.material import CORRECTION_NAMES, Material, in_sentence, level_title
+from spinescore.domain import Result
+
+PH_ALARM = 0.05
+CORRECTION_FLAGS = ("same_cohort_correction", "cross_fit_correction", "across_kinds", "trained_on")
+INTENDED_USE = (
+    "For research on groups of people by epidemiologists and statisticians. Not a medical device: spine age "
+    "and PAD are not validated for the diagnosis, prognosis or treatment of any person, and nothing in this "
+    "report says they are."
+)
+
+
+def cover_facts(material: Material) -> tuple[tuple[str, str], ...]:
+    """Return what the first page names: cohorts, data cut, model, correction."""
+    cohorts = "; ".join(_cohort_fact(material, cohort) for cohort in material.cohorts)
+    model = material.model
+    bundle = f"{model['name']} {model['version']} (id {model['model_id']})"
+    return (
+        ("Cohorts", cohorts),
+        ("Images", "; ".join(_image_fact(row) for row in material.images) or DASH),
+        ("Model", bundle),
+        ("Bias correction", correction_text(material)),
+        (
+            "Intended use",
+            "research on groups of people; not a medical device, not for the care of any person",
+        ),
+        (
+            "Report made",
+            f"{material.made_at:%Y-%m-%d %H:%M} UTC, spinescore {material.versions['spinescore']}",
+        ),
+    )
+
+
+def correction_text(material: Material) -> str:
+    """Name the corrections in force with their ids and reference sets."""
+    if not material.corrections:
+        return "none: PAD is raw"
+    parts = [
+        f"{CORRECTION_NAMES.get(c['method'], c['method'])} on {c['reference_cohort']} "
+        f"({in_sentence(level_title(c['kind']))}, n = {c['n_reference']:,}; id {c['correction_id']})"
+        for c in material.corrections
+    ]
+    return "; ".join(parts)
+
+
+def summary_section(material: Material) -> Section:
+    """Give the answer: key figures with intervals, one figure, warnings in plain sight."""
+    answers = [answer for cohort in material.cohorts if (answer := answer_text(material, cohort))]
+    blocks: list[Block] = [Paragraph(text=text) for text in answers]
+    blocks += [key_figures(material, cohort) for cohort in material.cohorts]
+    found = tuple(warnings(material))
+    if found:
+        blocks.append(Callout(title="Before you use these numbers", items=found))
+    figure = summary_forest(material)
+    if figure is not None:
+        blocks.append(figure)
+    return Section(key="summary", title="Does spine age add to chronological age?", blocks=tuple(blocks))
+
+
+def answer_text(material: Material, cohort: str) -> str:
+    """Say the primary hazard ratio of a cohort in a sentence, and whether its interval holds 1."""
+    found = primary_result(material, cohort)
+    if found is None or found.endpoint is None or found.model is None:
+        return ""
+    endpoint = in_sentence(material.endpoint_title(found.endpoint))
+    kind = "corrected" if found.predictor == "pad_corrected" else "raw"
+    if found.value is None or found.lower is None or found.upper is None:
+        return f"{cohort}: the hazard ratio for {endpoint} could not be estimated ({found.note})."
+    holds = found.lower <= 1 <= found.upper
+    return (
+        f"{cohort}: one SD of {kind} PAD ({_years(found.scale)}) went with a hazard ratio of "
+        f"{format_value(found.value, 'ratio')} for {endpoint} ({material.level_percent} CI "
+        f"{format_range(found.lower, found.upper, 'ratio')}; {state_p(found.p_value)}; "
+        f"{found.model}: "
+        f"{', '.join(in_sentence(material.term_title(t)) for t in material.study.models[found.model])}); the "
+        f"interval {'includes' if holds else 'excludes'} 1."
+    )
+
+
+def primary_result(material: Material, cohort: str) -> Result | None:
+    """Return the hazard ratio per SD of PAD for the primary endpoint and model in a cohort."""
+    if material.primary_endpoint is None or material.primary_model is None:
+        return None
+    return material.results.find(
+        cohort,
+        "cox",
+        "hr_per_sd",
+        endpoint=material.primary_endpoint,
+        cause=material.primary_endpoint,
+        model=material.primary_model,
+        sample="own_n",
+        predictor=material.pad(cohort),
+    )
+
+
+def key_figures(material: Material, cohort: str) -> KeyFigures:
+    """Return the four numbers of a cohort: hazard ratio, AUC against age, change in C, raw error."""
+    results = material.results
+    hazard = primary_result(material, cohort)
+    figures = []
+    if hazard is not None:
+        endpoint = in_sentence(material.endpoint_title(hazard.endpoint or ""))
+        detail = f"{endpoint}, {hazard.model}; SD {_years(hazard.scale)}; events / n {events_of(hazard)}"
+        figures.append(_figure("Hazard ratio per SD of PAD", hazard, "ratio", detail))
+    if material.binary:
+        keys = {"endpoint": material.binary[0], "predictor": "spine_age_raw", "model": None}
+        contrast = results.find(cohort, "auc_difference", "auc_difference", **keys)
+        detail = (
+            "raw spine age minus chronological age, "
+            f"{in_sentence(material.endpoint_title(material.binary[0]))}"
+        )
+        figures.append(_figure("Difference in AUC", contrast, "difference", detail))
+    if hazard is not None:
+        keys = {"endpoint": hazard.endpoint, "model": hazard.model}
+        change = results.find(cohort, "concordance_difference", "c_difference", **keys)
+        detail = (
+            f"PAD added to {hazard.model}, {in_sentence(material.endpoint_title(hazard.endpoint or ''))}; "
+            "apparent"
+        )
+        figures.append(_figure("Change in Harrell's C", change, "difference", detail))
+    error = results.find(cohort, "accuracy", "mae", predictor="spine_age_raw")
+    n = format_count(error.n if error else None)
+    figures.append(_figure("Mean absolute error, years", error, "error", f"raw spine age, n = {n}"))
+    return KeyFigures(title=material.cohort_title(cohort), figures=tuple(figures))
+
+
+def _figure(label: str, result: Result | None, quantity: Quantity, detail: str) -> KeyFigure:
+    if result is None or result.value is None:
+        reason = "; ".join(describe_cautions(result)) if result else "not computed"
+        return KeyFigure(label=label, value=DASH, interval="", detail=f"{reason}; {detail}")
+    interval = ""
+    if result.lower is not None and result.upper is not None:
+        interval = format_range(result.lower, result.upper, quantity)
+        level = f"{(result.conf_level or 0.95) * 100:g}% CI"
+        interval = f"{level} {interval}"
+    return KeyFigure(
+        label=label, value=format_value(result.value, quantity), interval=interval, detail=detail
+    )
+
+
+def summary_forest(material: Material) -> Block | None:
+    """Draw the hazard ratios of the primary model for every endpoint and cohort."""
+    model = material.primary_model
+    rows: list[ForestRow] = []
+    for endpoint in material.survival:
+        rows.append(ForestRow(label=material.endpoint_title(endpoint)))
+        for cohort in material.cohorts:
+            keys = {"endpoint": endpoint, "cause": endpoint, "model": model, "sample": "own_n"}
+            found = material.results.find(cohort, "cox", "hr_per_sd", predictor=material.pad(cohort), **keys)
+            if found is not None:
+                rows.append(ForestRow(label=cohort, result=found))
+    spreads = "; ".join(
+        f"{cohort} {_years(found.scale)}"
+        for cohort in material.cohorts
+        if (found := primary_result(material, cohort)) is not None
+    )
+    return forest_figure(
+        "forest-summary",
+        f"Hazard ratio per SD of predicted age difference, {model}",
+        f"Bars: {material.level_percent} CI. SD: {spreads}.",
+        "Forest plot of hazard ratios per standard deviation of predicted age difference by endpoint and "
+        "cohort; the numbers are printed beside the marks.",
+        rows,
+    )
+
+
+def warnings(material: Material) -> Iterator[str]:
+    """Yield what a reader must know before using the numbers."""
+    results = list(material.results)
+    if material.study.analysis.primary is None:
+        yield (
+            "No primary estimate was declared in the study file; the first endpoint and model are shown "
+            "instead."
+        )
+    for flag in CORRECTION_FLAGS:
+        cohorts = sorted({r.cohort for r in results if flag in r.flags})
+        if cohorts:
+            yield f"{', '.join(cohorts)}: {FLAG_TEXT[flag]}."
+    if not material.corrections:
+        yield (
+            "No bias correction is in force: PAD is raw and falls with age, and groups of PAD are age "
+            "groups in disguise."
+        )
+    yield from _extrapolation(material)
+    yield from _flagged_models(results, "uncorrected_unadjusted")
+    yield from _flagged_models(results, "few_events")
+    yield from _hazards_not_proportional(material)
+    missing = [r for r in results if r.status != "ok"]
+    if missing:
+        yield f"{len(missing):,} of {len(results):,} numbers could not be estimated; each says why."
+
+
+def _extrapolation(material: Material) -> Iterator[str]:
+    found = []
+    for correction in material.corrections:
+        for cohort in material.cohorts:
+            own = material.points.filter(
+                (pl.col("cohort") == cohort) & pl.col("spine_age_corrected").is_not_null()
+            )
+            youngest, oldest = correction["age_min"], correction["age_max"]
+            n = own.filter(~pl.col("age_years").is_between(youngest, oldest)).height
+            of_kind = {"term": "kind", "group": "overall", "comparator": correction["kind"]}
+            kind = material.results.find(cohort, "table_one", "count", **of_kind)
+            if n and kind is not None and kind.value:
+                found.append(f"{cohort} {n:,} (fitted on {youngest:.0f}–{oldest:.0f} years)")
+    if found:
+        yield f"Subjects outside the ages their bias correction was fitted on: {', '.join(found)}."
+
+
+def _flagged_models(results: Iterable[Result], flag: str) -> Iterator[str]:
+    ratios = [
+        r for r in results if r.analysis in {"cox", "logistic"} and r.status == "ok" and r.p_value is not None
+    ]
+    n = sum(flag in r.flags for r in ratios)
+    if n:
+        yield f"{n:,} of {len(ratios):,} hazard and odds ratios: {FLAG_TEXT[flag]}; footnotes mark them."
+
+
+def _hazards_not_proportional(material: Material) -> Iterator[str]:
+    for cohort in material.cohorts:
+        found = [
+            row
+            for endpoint in material.survival
+            for term in (material.pad(cohort), "global")
+            for row in material.results.every(
+                cohort, "ph_test", "chi2", endpoint=endpoint, model=material.primary_model, term=term
+            )
+            if row.p_value is not None and row.p_value < PH_ALARM
+        ]
+        if found:
+            names = "; ".join(
+                f"{in_sentence(material.endpoint_title(row.endpoint or ''))} "
+                f"({'PAD' if row.term != 'global' else 'whole model'}, {state_p(row.p_value)})"
+                for row in found
+            )
+            yield f"{cohort}: hazards may not be proportional in {material.primary_model}: {names}."
+
+
+def _years(value: float | None) -> str:
+    return DASH if value is None else f"{format_number(value, 1)} years"
+
+
+def _cohort_fact(material: Material, cohort: str) -> str:
+    found = material.results.find(cohort, "table_one", "n", term="subjects", group="overall")
+    return f"{material.cohort_title(cohort)}, n = {format_count(found.value if found else None)}"
+
+
+def _image_fact(row: object) -> str:
+    facts = dict(row)  # type: ignore[call-overload]
+    kind = level_title(facts["kind"])
+    dates = f", {facts['first_date']:%b %Y} to {facts['last_date']:%b %Y}" if facts["first_date"] else ""
+    return f"{kind}: {facts['n_images']:,} of {facts['n_subjects']:,} subjects{dates}"

@@ -1,0 +1,38 @@
+-- One row per number of an analysis, in the order it was computed.
+select
+    cohort,
+    analysis,
+    endpoint,
+    cause,
+    model,
+    sample,
+    variant,
+    validation,
+    predictor,
+    correction,
+    comparator,
+    term,
+    "group",
+    subgroup,
+    horizon_years,
+    method,
+    statistic,
+    value,
+    se,
+    lower,
+    upper,
+    conf_level,
+    p_value,
+    p_adjusted,
+    family,
+    df,
+    scale,
+    n,
+    events,
+    person_years,
+    status,
+    flags,
+    note
+from results
+where run_id = $run_id
+order by rowid

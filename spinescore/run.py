@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import polars as pl
+
 from spinescore.analyze import analyze
 from spinescore.calibrate import calibrate
 from spinescore.domain import StageSummary
@@ -87,7 +89,7 @@ def ingest_sources(warehouse: Warehouse, study: Study, listener: Listener) -> St
         )
     listener.stage("ingest")
     summary = ingest(warehouse, study.images.sources, progress=listener.advance)
-    counts = dict(summary.states.group_by("state").sum().select("state", "n").iter_rows())
+    counts = dict(summary.states.group_by("state").agg(pl.col("n").sum()).iter_rows())
     parts = ", ".join(f"{n:,} {state}" for state, n in sorted(counts.items()))
     changed = summary.n_read > 0
     message = f"{summary.n_read:,} new or changed of {summary.n_seen:,} files ({parts})"

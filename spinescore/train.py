@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -26,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spinescore.core.imaging.preprocessing import PreprocessingSpec
-from spinescore.core.network.age_distribution import expectation, softmax
+from spinescore.core.network.age_distribution import age_class, expectation, softmax
 from spinescore.core.network.architecture import SpineAgeNetwork
 from spinescore.core.network.augmentation import Augmentation, augment
 from spinescore.core.network.loss import mean_variance_loss
@@ -60,6 +59,9 @@ class Stage:
         Adam's highest; warmed up, then lowered along a cosine.
     images_per_epoch : int, optional
         A random subset per epoch; all if left out.
+    mean_weight, variance_weight : float
+        l1 and l2 of the loss. From scratch the variance term is best left out at first: it narrows
+        the distribution before there is anything to be sure of, and learning stalls.
     """
 
     epochs: int
@@ -67,6 +69,8 @@ class Stage:
     batch_size: int = 16
     learning_rate: float = 1e-3
     images_per_epoch: int | None = None
+    mean_weight: float = 0.2
+    variance_weight: float = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +93,6 @@ class TrainingRequest:
         Shares of subjects for training, validation and test.
     seed : int
         Decides split, order, augmentation and initial weights.
-    mean_weight, variance_weight : float
-        l1 and l2 of the loss.
     augmentation : Augmentation
         Strength.
     bf16 : bool
@@ -107,8 +109,6 @@ class TrainingRequest:
     stages: tuple[Stage, ...]
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
     seed: int = 0
-    mean_weight: float = 0.2
-    variance_weight: float = 0.05
     augmentation: Augmentation = field(default_factory=Augmentation)
     bf16: bool = False
     checkpoint_every_s: float = 120.0
@@ -225,7 +225,9 @@ def _open_run(request: TrainingRequest) -> _Run:
     """Split, build the network, and load the checkpoint if there is one."""
     description = request.description
     last_age = description.first_age + description.n_classes
-    usable = request.cache.table.filter(pl.col("age_years").is_between(description.first_age, last_age, "left"))
+    usable = request.cache.table.filter(
+        pl.col("age_years").is_between(description.first_age, last_age, "left")
+    )
     parts = split_subjects(usable, request.split, request.seed)
     empty = [name for name, part in parts.items() if part.is_empty()]
     if empty:
@@ -235,6 +237,7 @@ def _open_run(request: TrainingRequest) -> _Run:
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = BATCH_NORM_MOMENTUM
+    _start_from_prior(network, parts["train"]["age_years"].to_numpy(), description)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=request.stages[0].learning_rate)
     run = _Run(request, parts, network, optimiser, _Position())
@@ -242,6 +245,16 @@ def _open_run(request: TrainingRequest) -> _Run:
     if (request.work / CHECKPOINT).exists():
         _load_checkpoint(run)
     return run
+
+
+@torch.no_grad()
+def _start_from_prior(
+    network: SpineAgeNetwork, ages: NDArray[np.float64], description: BundleDescription
+) -> None:
+    """Let the untrained network answer with the ages' own distribution: that much it need not learn."""
+    classes = age_class(ages, description.first_age, description.n_classes)
+    counts = np.bincount(classes, minlength=description.n_classes) + 1.0
+    network.fclayer2.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
 
 def _train_epoch(run: _Run, epoch: int, stage: Stage) -> None:
@@ -289,8 +302,8 @@ def _train_step(run: _Run, batch: pl.DataFrame, stage: Stage) -> list[float]:
         logits,
         ages,
         first_age=request.description.first_age,
-        mean_weight=request.mean_weight,
-        variance_weight=request.variance_weight,
+        mean_weight=stage.mean_weight,
+        variance_weight=stage.variance_weight,
     )
     if not torch.isfinite(loss.total):
         raise TrainingError("The loss is no longer a number.", "Lower the learning rate and start anew.")
@@ -348,9 +361,13 @@ def _identify(request: TrainingRequest) -> str:
         "images": request.cache.table.select("subject_id", "kind", "age_years").hash_rows(seed=0).sum(),
         "preprocessing_id": request.cache.spec.preprocessing_id,
         "stages": [asdict(stage) for stage in request.stages],
-        "rest": [request.split, request.seed, request.mean_weight, request.variance_weight, request.bf16],
+        "rest": [request.split, request.seed, request.bf16],
         "augmentation": asdict(request.augmentation),
-        "network": [request.description.backbone, request.description.first_age, request.description.n_classes],
+        "network": [
+            request.description.backbone,
+            request.description.first_age,
+            request.description.n_classes,
+        ],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
@@ -363,7 +380,7 @@ def _save_checkpoint(run: _Run) -> None:
     position = {"run": _identify(run.request), "position": json.dumps(asdict(run.position))}
     unfinished = run.request.work / f"{CHECKPOINT}.part"
     save_file(tensors, unfinished, metadata=position)
-    os.replace(unfinished, run.request.work / CHECKPOINT)
+    unfinished.replace(run.request.work / CHECKPOINT)
 
 
 def _load_checkpoint(run: _Run) -> None:

@@ -89,7 +89,7 @@ class PreprocessingSpec:
         unknown = sorted(set(parameters) - {f.name for f in fields(cls)})
         if unknown:
             raise BundleError(
-                f"The bundle's preprocessing has parameters this version does not know: {', '.join(unknown)}.",
+                f"The bundle's preprocessing has parameters unknown to this version: {', '.join(unknown)}.",
                 "Use the spinescore version that made the bundle, or a newer one.",
             )
         try:
@@ -220,7 +220,7 @@ def _padding_range(padding_value: int | tuple[int, int]) -> tuple[int, int]:
 def _count_codes(codes: NDArray[Any], lowest: int, highest: int) -> NDArray[np.int64]:
     """Return how often each code from lowest to highest occurs."""
     if lowest >= 0 and highest < LARGEST_TABLE:
-        return np.bincount(codes.ravel(), minlength=highest + 1)[lowest:]
+        return np.asarray(np.bincount(codes.ravel(), minlength=highest + 1)[lowest:])
     return np.bincount((codes.astype(np.int64) - lowest).ravel(), minlength=highest - lowest + 1)
 
 
@@ -257,7 +257,7 @@ def _equalise(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
     above[: first + 1] = 0
     scale = np.float32(LEVELS - 1) / np.float32(above.sum())
     equalised = np.rint(np.cumsum(above).astype(np.float32) * scale)
-    return equalised.clip(0, LEVELS - 1).astype(np.int64)
+    return np.asarray(equalised.clip(0, LEVELS - 1), np.int64)
 
 
 def _crop(height: int, width: int, area_kept: float) -> tuple[tuple[int, int], tuple[int, int]]:

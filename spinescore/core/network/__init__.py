@@ -1,0 +1,1 @@
+"""The spine age network, its loss, and what its output means."""

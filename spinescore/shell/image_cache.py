@@ -1,0 +1,164 @@
+"""Preprocessed images of a training run, as 8-bit pixels in one memory-mapped file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from spinescore.core.imaging.preprocessing import PaddingValue, PreprocessingSpec, preprocess
+from spinescore.domain import Kind
+from spinescore.errors import TrainingError
+from spinescore.shell.workers import WorkerFailure, map_supervised
+
+TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheItem:
+    """One image to train on; ``source`` is a path, or what the cache's reader understands."""
+
+    subject_id: str
+    kind: Kind
+    age_years: float
+    source: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPixels:
+    """What a reader returns: pixels (H, W), not inverted, and how to understand them."""
+
+    pixels: NDArray[Any]
+    photometric: str
+    padding_value: PaddingValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCache:
+    """Images (N, H, W), uint8, and a table with one row per image (``subject_id, kind, age_years, row``)."""
+
+    images: NDArray[np.uint8]
+    table: pl.DataFrame
+    spec: PreprocessingSpec
+
+
+@dataclass(frozen=True, slots=True)
+class _PreprocessItem:
+    """Picklable work of one worker: read, preprocess, reduce to 8 bit."""
+
+    read: Callable[[Any], ReadPixels]
+    spec: PreprocessingSpec
+
+    def __call__(self, numbered: tuple[int, CacheItem]) -> NDArray[np.uint8]:
+        item = numbered[1]
+        found = self.read(item.source)
+        image = preprocess(
+            found.pixels,
+            kind=item.kind,
+            photometric=found.photometric,
+            spec=self.spec,
+            padding_value=found.padding_value,
+        )
+        return np.rint(image * 255).astype(np.uint8)
+
+
+def read_file(path: Path) -> ReadPixels:
+    """Decode a DICOM file; the reader of an indexed database's images."""
+    from spinescore.shell.decoding import decode  # workers that render phantoms need no decoders
+
+    decoded = decode(path)
+    return ReadPixels(decoded.pixels, decoded.photometric, decoded.padding_value)
+
+
+def build_cache(
+    items: Sequence[CacheItem],
+    spec: PreprocessingSpec,
+    folder: Path,
+    *,
+    workers: int,
+    read: Callable[[Any], ReadPixels] = read_file,
+) -> ImageCache:
+    """Read and preprocess every item once; a second call goes on where the first was stopped.
+
+    Parameters
+    ----------
+    items : sequence of CacheItem
+        What to train on.
+    spec : PreprocessingSpec
+        The canvas and all else.
+    folder : Path
+        Working folder; ``images.npy``, ``done.npy`` and ``cache.json`` are made in it.
+    workers : int
+        Processes.
+    read : callable
+        Picklable; ``source`` -> ``ReadPixels``. Decodes DICOM files unless told otherwise.
+
+    Returns
+    -------
+    ImageCache
+        Of the images that could be read.
+
+    Raises
+    ------
+    TrainingError
+        If the folder holds a cache of other images, or no image can be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    images, done = _open_arrays(items, spec, folder)
+    waiting = [(i, item) for i, item in enumerate(items) if not done[i]]
+    for (i, _), answer in map_supervised(
+        _PreprocessItem(read, spec), waiting, workers=workers, timeout_s=TIMEOUT_S
+    ):
+        if isinstance(answer, WorkerFailure):
+            done[i] = 2
+        else:
+            images[i] = answer
+            done[i] = 1
+    readable = np.flatnonzero(done == 1).tolist()
+    if not readable:
+        raise TrainingError(
+            "Not one image could be read.", "Look at what `spinescore status` says of the files."
+        )
+    table = pl.DataFrame(
+        {
+            "subject_id": [items[i].subject_id for i in readable],
+            "kind": [items[i].kind for i in readable],
+            "age_years": [items[i].age_years for i in readable],
+            "row": readable,
+        }
+    )
+    return ImageCache(images, table, spec)
+
+
+def _open_arrays(
+    items: Sequence[CacheItem], spec: PreprocessingSpec, folder: Path
+) -> tuple[np.memmap[Any, Any], np.memmap[Any, Any]]:
+    """Open the folder's arrays, or make them; ``done`` is 0 waiting, 1 read, 2 unreadable."""
+    text = repr([(item.subject_id, item.kind, item.age_years, str(item.source)) for item in items])
+    identity = {
+        "items_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "preprocessing_id": spec.preprocessing_id,
+        "n": len(items),
+    }
+    described = folder / "cache.json"
+    if described.exists():
+        if json.loads(described.read_text()) != identity:
+            raise TrainingError(
+                f"{folder} holds the images of another training run.",
+                "Name another working folder, or delete this one.",
+            )
+        return np.lib.format.open_memmap(folder / "images.npy", "r+"), np.lib.format.open_memmap(
+            folder / "done.npy", "r+"
+        )
+    shape = (len(items), spec.height, spec.width)
+    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
+    done = np.lib.format.open_memmap(folder / "done.npy", "w+", np.uint8, (len(items),))
+    described.write_text(json.dumps(identity))
+    return images, done

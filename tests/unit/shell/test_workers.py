@@ -1,0 +1,84 @@
+"""One bad item costs that item, never the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from functools import partial
+
+import pytest
+
+from spinescore.errors import DecodingError
+from spinescore.shell.workers import WorkerFailure, map_supervised
+
+
+class Panic(BaseException):
+    """What a Rust decoder raises."""
+
+
+def misbehave(item: tuple[str, int]) -> int:
+    what, value = item
+    if what == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "hang":
+        time.sleep(60)
+    if what == "panic":
+        raise Panic("out of range")
+    if what == "refuse":
+        raise DecodingError("truncated", "half is missing")
+    return value * value
+
+
+def tell_process(item: int) -> int:
+    return os.getpid()
+
+
+def slowly(item: int, *, seconds: float) -> int:
+    time.sleep(seconds)
+    return item
+
+
+def test_every_item_comes_back_once_whatever_happens_to_its_worker() -> None:
+    odd = {5: "die", 11: "hang", 17: "panic", 23: "refuse"}
+    items = [(odd.get(i, "fine"), i) for i in range(30)]
+    answers = dict(map_supervised(misbehave, items, workers=2, timeout_s=1.5))
+    assert set(answers) == set(items)
+    reasons = {i: answers[what, i].reason for i, what in odd.items()}  # type: ignore[union-attr]
+    assert reasons == {5: "decoder_crashed", 11: "timeout", 17: "decode_failed", 23: "truncated"}
+    assert all(answers["fine", i] == i * i for i in range(30) if i not in odd)
+
+
+def test_details_say_what_was_seen() -> None:
+    [(_, failure)] = map_supervised(misbehave, [("refuse", 1)], workers=1, timeout_s=30)
+    assert failure == WorkerFailure("truncated", "DecodingError: half is missing")
+
+
+def test_no_items_start_no_process() -> None:
+    started = time.monotonic()
+    assert list(map_supervised(tell_process, [], workers=2, timeout_s=1)) == []
+    assert time.monotonic() - started < 1
+
+
+def test_workers_are_replaced_after_their_share() -> None:
+    answers = [
+        pid for _, pid in map_supervised(tell_process, range(6), workers=1, timeout_s=30, recycle_after=2)
+    ]
+    assert len(set(answers)) == 3
+
+
+def test_a_caller_that_leaves_ends_the_workers() -> None:
+    results = map_supervised(partial(slowly, seconds=0.05), iter(range(10_000)), workers=2, timeout_s=30)
+    assert isinstance(next(results)[1], int)
+    started = time.monotonic()
+    results.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - started < 8
+
+
+def test_an_error_among_the_items_reaches_the_caller() -> None:
+    def items():  # type: ignore[no-untyped-def]
+        yield 1
+        raise OSError("the list ended early")
+
+    with pytest.raises(OSError, match="ended early"):
+        list(map_supervised(tell_process, items(), workers=1, timeout_s=30))

@@ -27,7 +27,7 @@ COMMANDS = (
     "runs",
     "demo",
 )
-HEAD = "# Commands\n\nWritten by `python docs/make_commands.py`; a test compares it with what the commands say.\n"
+HEAD = "# Commands\n\nWritten by `python docs/make_commands.py`; a test holds it to what the commands say.\n"
 
 
 def write_reference() -> str:

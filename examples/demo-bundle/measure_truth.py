@@ -5,7 +5,8 @@
 Renders phantoms of a seed that neither training nor the demo uses, scores them with the shipped bundle,
 corrects the ages on their own (so that the correction's sampling error is negligible), fits
 PAD = a + b age + c gap + noise, and simulates 10^6 follow-ups with a PAD so made.
-Writes spinescore/data/demo-truth.json and prints the network's accuracy on those unseen phantoms. About ten minutes on two cores.
+Writes spinescore/data/demo-truth.json and prints the network's accuracy on those unseen phantoms.
+About ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from spinescore.core.correction import apply_correction, fit_correction
 
+from spinescore.core.correction import apply_correction, fit_correction
 from spinescore.core.imaging.preprocessing import PreprocessingSpec, preprocess
 from spinescore.core.network.age_distribution import expectation, variance
 from spinescore.core.phantom.person import GAP_SD_YEARS, CohortName, Person, draw_people

@@ -1,0 +1,1 @@
+"""What is computed: pure, values in, values out."""

@@ -125,7 +125,9 @@ def _outcome(
     n = table.height
 
     def column(
-        key: str | None, read: Callable[[pl.Series], pl.Series], dtype: pl.DataType | pl.datatypes.DataTypeClass
+        key: str | None,
+        read: Callable[[pl.Series], pl.Series],
+        dtype: pl.DataType | pl.datatypes.DataTypeClass,
     ) -> pl.Series:
         return read(table[key]) if key else pl.Series([None] * n, dtype=dtype)
 

@@ -53,9 +53,7 @@ def hash_table(path: Path) -> str:
 
 def _read_delimited(path: Path, separator: str) -> pl.DataFrame:
     text = path.read_text(encoding="utf-8-sig")
-    return pl.read_csv(
-        text.encode(), separator=separator, infer_schema=False
-    )
+    return pl.read_csv(text.encode(), separator=separator, infer_schema=False)
 
 
 READERS: dict[str, Callable[[Path], pl.DataFrame]] = {

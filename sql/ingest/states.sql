@@ -6,6 +6,6 @@ select
 from files
 group by state, reason
 order by
-    case state when 'indexed' then 0 when 'duplicate' then 1 when 'excluded' then 2 else 3 end,
+    case state when 'indexed' then 0 when 'duplicate' then 1 when 'excluded' then 2 else 3 end asc,
     n desc,
-    reason
+    reason asc

@@ -15,5 +15,5 @@ select
     note
 from results
 where
-    run_id = (select max(run_id) from results)
+    run_id = (select max(latest.run_id) from results as latest)
     and list_contains(flags, 'primary')

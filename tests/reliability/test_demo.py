@@ -98,7 +98,24 @@ def test_results_have_one_row_per_key(demo: Demo) -> None:
     assert not floats.select(pl.all().is_nan().any()).row(0).count(True)
 
 
-VALUES = ["value", "se", "lower", "upper", "conf_level", "p_value", "p_adjusted", "family", "df", "scale", "n", "events", "person_years", "status", "flags", "note"]
+VALUES = [
+    "value",
+    "se",
+    "lower",
+    "upper",
+    "conf_level",
+    "p_value",
+    "p_adjusted",
+    "family",
+    "df",
+    "scale",
+    "n",
+    "events",
+    "person_years",
+    "status",
+    "flags",
+    "note",
+]
 
 
 def test_attrition_sums_hold_at_every_step(demo: Demo) -> None:

@@ -1,0 +1,1 @@
+"""From header and pixels to the image a network takes."""

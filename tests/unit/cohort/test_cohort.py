@@ -103,7 +103,9 @@ def test_a_split_puts_its_share_aside() -> None:
     assert abs(parts.count("reference") / 5000 - 0.3) < 0.02
 
 
-def build(events: dict[str, tuple[Any, ...]], deaths: dict[str, tuple[Any, ...]], **changes: Any) -> pl.DataFrame:
+def build(
+    events: dict[str, tuple[Any, ...]], deaths: dict[str, tuple[Any, ...]], **changes: Any
+) -> pl.DataFrame:
     index = images(*((subject, EARLY, subject, 60.0) for subject in events))
     endpoint = FRACTURE.model_copy(update=changes)
     table = outcomes(fracture=events, death=deaths)

@@ -27,7 +27,12 @@ def study(**endpoint: Any) -> Study:
 
 
 def table(**columns: list[Any]) -> pl.DataFrame:
-    base: dict[str, list[Any]] = {"pid": ["007", "8"], "fx": ["0", "1"], "years": ["2", "3"], "bmi": ["22", ""]}
+    base: dict[str, list[Any]] = {
+        "pid": ["007", "8"],
+        "fx": ["0", "1"],
+        "years": ["2", "3"],
+        "bmi": ["22", ""],
+    }
     return pl.DataFrame(base | columns)
 
 
@@ -67,7 +72,9 @@ def test_units_become_years() -> None:
         ({"bmi": ["thin", "1"]}, "not a number in 1 row.*row 1"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_and_rows_are_named(columns: dict[str, list[str]], complaint: str) -> None:
+def test_what_cannot_be_meant_is_refused_and_rows_are_named(
+    columns: dict[str, list[str]], complaint: str
+) -> None:
     with pytest.raises(TableError, match=complaint):
         read(table(**columns))
 

@@ -10,7 +10,9 @@ from spinescore.core.imaging.eligibility import DEFAULT_RULES, decide
 
 
 def header(**fields: str) -> dict[str, str]:
-    empty = dict.fromkeys(("image_type", "view_position", "body_part", "protocol_name", "view_text", "any_text"), "")
+    empty = dict.fromkeys(
+        ("image_type", "view_position", "body_part", "protocol_name", "view_text", "any_text"), ""
+    )
     return {"modality": "CR"} | empty | fields
 
 

@@ -47,7 +47,9 @@ def test_times_are_read(text: str, cron: str) -> None:
     assert parse_calendar(text) == cron
 
 
-@pytest.mark.parametrize("text", ["", "Mon 25:00", "Mon 02:61", "soon", "Foo 02:00", "* * * *; rm -rf /", "* * * * $(x)"])
+@pytest.mark.parametrize(
+    "text", ["", "Mon 25:00", "Mon 02:61", "soon", "Foo 02:00", "* * * *; rm -rf /", "* * * * $(x)"]
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ScheduleError, match="no time"):
         parse_calendar(text)
@@ -76,7 +78,9 @@ def test_a_path_reaches_the_shell_as_it_is(name: str, tmp_path: Path) -> None:
     study = tmp_path / name / "study.toml"
     entry = make_entry(study, "daily 02:00", tmp_path / "log")
     command = entry.command.replace(r"\%", "%").split(" -m spinescore ")[1].split(" >> ")[0]
-    shown = subprocess.run(["sh", "-c", f"printf '%s' {command.removeprefix('run ')}"], capture_output=True, text=True)
+    shown = subprocess.run(
+        ["sh", "-c", f"printf '%s' {command.removeprefix('run ')}"], capture_output=True, text=True
+    )
     assert shown.stdout == str(study)
     assert "%" not in entry.command.replace(r"\%", "")
 

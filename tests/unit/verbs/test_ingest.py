@@ -151,7 +151,9 @@ def test_names_in_any_encoding_are_kept(name: bytes, tmp_path: Path, database: P
     assert files["path_bytes"][0].endswith(name)
 
 
-def test_a_missing_source_stops_before_anything_is_read(archive: Path, database: Path, tmp_path: Path) -> None:
+def test_a_missing_source_stops_before_anything_is_read(
+    archive: Path, database: Path, tmp_path: Path
+) -> None:
     with open_warehouse(database, create=True) as warehouse:
         with pytest.raises(SourceError, match="No file or folder"):
             ingest(warehouse, [archive, tmp_path / "typo"])
@@ -160,5 +162,8 @@ def test_a_missing_source_stops_before_anything_is_read(archive: Path, database:
 
 def test_an_empty_folder_says_so(database: Path, tmp_path: Path) -> None:
     (tmp_path / "void").mkdir()
-    with open_warehouse(database, create=True) as warehouse, pytest.raises(SourceError, match="no file under"):
+    with (
+        open_warehouse(database, create=True) as warehouse,
+        pytest.raises(SourceError, match="no file under"),
+    ):
         ingest(warehouse, [tmp_path / "void"])

@@ -12,6 +12,14 @@ select
         from score_failures
         where model_id = $model_id and preprocessing_id = $preprocessing_id
     ) as failures,
-    (select coalesce(max(run_id), 0) from corrected_scores where model_id = $model_id) as corrected,
-    (select coalesce(max(run_id), 0) from corrections where model_id = $model_id) as corrections,
+    (
+        select coalesce(max(run_id), 0)
+        from corrected_scores
+        where model_id = $model_id
+    ) as corrected,
+    (
+        select coalesce(max(run_id), 0)
+        from corrections
+        where model_id = $model_id
+    ) as corrections,
     (select coalesce(max(run_id), 0) from outcomes) as outcomes

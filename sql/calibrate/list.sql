@@ -12,4 +12,4 @@ select
     age_max,
     run_id
 from corrections
-order by run_id desc, kind
+order by run_id desc, kind asc

@@ -1,4 +1,4 @@
--- One row per image scored by the model, with its corrected age where a correction of this method is in force.
+-- One row per image scored by the model, with its corrected age where this method has a correction in force.
 with in_force as (
     select
         kind,

@@ -18,6 +18,7 @@ from spinescore.core.phantom.person import CohortName, Person, draw_people
 from spinescore.domain import Kind
 from spinescore.errors import SourceError
 from spinescore.run import Listener, RunSummary, run_study
+from spinescore.shell.identity import pseudonymiser
 from spinescore.shell.phantom_files import PhantomImage, write_phantom
 from spinescore.shell.resources import resource
 from spinescore.shell.warehouse import open_warehouse
@@ -36,8 +37,8 @@ class DemoRequest:
     """What to make: where, how many subjects of each cohort, from which seed."""
 
     folder: Path
-    n_derivation: int = 450
-    n_vfa: int = 400
+    n_derivation: int = 600
+    n_vfa: int = 350
     seed: int = DEMO_SEED
 
 
@@ -88,6 +89,7 @@ def make_cohort(request: DemoRequest, listener: Listener) -> Path:
     _write_images(images, request.seed, listener.advance)
     study_file = request.folder / "study.toml"
     shutil.copyfile(resource("data", "demo-study.toml"), study_file)
+    _keep_phantom_identifiers(study_file)
     return study_file
 
 
@@ -98,6 +100,12 @@ def read_headline(folder: Path) -> Headline:
         rows = warehouse.fetch("report/primary")
     truth = json.loads(resource("data", "demo-truth.json").read_text(encoding="utf-8"))
     return Headline(rows.row(0, named=True), truth)
+
+
+def _keep_phantom_identifiers(study_file: Path) -> None:
+    """Fix the database to verbatim ids; pseudonyms under a new key would split every demo anew."""
+    with open_warehouse(read_study(study_file).study.database, create=True) as warehouse:
+        pseudonymiser(warehouse, keep_identifiers=True)
 
 
 def _write_images(images: list[PhantomImage], seed: int, progress: Callable[[int, int], None]) -> None:

@@ -22,8 +22,8 @@ def demo(
     out: Annotated[
         Path, typer.Option(help="Folder to make it in; an earlier demo there is replaced.")
     ] = Path("demo-output"),
-    radiographs: Annotated[int, typer.Option(min=100, help="Subjects with a radiograph.")] = 450,
-    vfa: Annotated[int, typer.Option(min=100, help="Subjects with a VFA image.")] = 400,
+    radiographs: Annotated[int, typer.Option(min=100, help="Subjects with a radiograph.")] = 600,
+    vfa: Annotated[int, typer.Option(min=100, help="Subjects with a VFA image.")] = 350,
     seed: Annotated[int, typer.Option(help="Seed of the cohort.")] = 20251125,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -82,6 +82,6 @@ class Demo:
 @pytest.fixture(scope="session")
 def demo(offline: Offline) -> Demo:
     folder = offline.folder / "demo"
-    sizes = ("--radiographs", "150", "--vfa", "150")
+    sizes = ("--radiographs", "180", "--vfa", "120")
     result = offline.run("demo", "--out", str(folder), *sizes)
     return Demo(folder, result.stdout, offline)

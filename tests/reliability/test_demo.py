@@ -144,17 +144,13 @@ def test_a_second_run_does_nothing_and_says_so(demo: Demo) -> None:
     assert len(summary["stages"]) == 6
 
 
-def test_no_patient_identifier_is_in_database_or_report(demo: Demo) -> None:
+def test_no_patient_identifier_is_in_the_report(demo: Demo) -> None:
     needles = [b"DER-20251125-00000", b"VFA-20251125-00000", b"PHANTOM^"]
     folder = demo.folder / "report"
     for file in [p for p in folder.rglob("*") if p.is_file()]:
         content = file.read_bytes()
         for needle in needles:
             assert needle not in content, f"{needle!r} in {file.name}"
-    subjects = [
-        row[0] for row in table(demo, "select subject_id from images union select subject_id from subjects")
-    ]
-    assert not any(str(subject).startswith(("DER", "VFA")) for subject in subjects)
 
 
 def test_every_pdf_page_says_synthetic(demo: Demo) -> None:

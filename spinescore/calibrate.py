@@ -95,7 +95,7 @@ def _store(warehouse: Warehouse, correction: Correction, uncorrected: pl.DataFra
         "run_id": run_id,
     }
     frame = pl.DataFrame([row], schema_overrides={"slope": pl.Float64, "intercept": pl.Float64})
-    warehouse.delete("calibrate/delete_correction", frame.select("correction_id"))
+    warehouse.delete("corrections", frame.select("correction_id"))
     warehouse.append("corrections", frame)
     corrected = apply_correction(
         correction, uncorrected["age_years"].to_numpy(), uncorrected["spine_age"].to_numpy()

@@ -134,8 +134,8 @@ def _commit(
     images = [_image_row(c, reading, run_id) for c, reading in readings if reading.state == "indexed"]
     keys = files.select("path_bytes")
     with warehouse.transaction():
-        warehouse.delete("ingest/delete_files", keys)
-        warehouse.delete("ingest/delete_images", keys)
+        warehouse.delete("files", keys)
+        warehouse.delete("images", keys)
         warehouse.append("files", files)
         if images:
             warehouse.append("images", pl.DataFrame(images, infer_schema_length=None))

@@ -140,8 +140,8 @@ def _commit(
         scores.append(row | kind | _age(distribution, bundle.first_age, prepared.pixel_sha256))
     keys = pl.DataFrame([{k: r[k] for k in KEY} for r in scores + failures])
     with warehouse.transaction():
-        for statement in ("score/delete_scores", "score/delete_failures", "score/delete_corrected"):
-            warehouse.delete(statement, keys)
+        for table in ("scores", "score_failures", "corrected_scores"):
+            warehouse.delete(table, keys)
         if scores:
             warehouse.append("scores", pl.DataFrame(scores))
         if failures:

@@ -67,10 +67,13 @@ class Warehouse:
         with self._registered("incoming", rows):
             self._connection.execute(f'create or replace table "{table}" as select * from incoming')
 
-    def delete(self, name: str, keys: pl.DataFrame) -> None:
-        """Run the delete statement ``sql/<name>.sql``, which reads the keys from ``incoming``."""
+    def delete(self, table: str, keys: pl.DataFrame) -> None:
+        """Delete the rows of a table whose key columns are among ``keys``."""
+        columns = ", ".join(f'"{name}"' for name in keys.columns)
         with self._registered("incoming", keys):
-            self._connection.execute(sql(name))
+            self._connection.execute(
+                f'delete from "{table}" where ({columns}) in (select ({columns}) from incoming)'
+            )
 
     def has_table(self, table: str) -> bool:
         """Tell whether a table exists."""

@@ -16,24 +16,12 @@ from hypothesis import strategies as st
 import spinescore.train
 from spinescore.core.imaging.preprocessing import PreprocessingSpec, preprocess
 from spinescore.errors import TrainingError
-from spinescore.shell.bundles import BundleDescription, load_bundle
+from spinescore.shell.bundles import load_bundle
 from spinescore.shell.image_cache import CacheItem, ImageCache, ReadPixels, build_cache
 from spinescore.train import Stage, TrainingRequest, measure_accuracy, split_subjects, train
+from tests.unit.tiny_bundle import TINY
 
 SPEC = PreprocessingSpec(height=128, width=64)
-DESCRIPTION = BundleDescription(
-    name="tiny",
-    version="1",
-    intended_use="tests",
-    licence="MIT",
-    backbone="efficientnet-b0",
-    first_age=40,
-    n_classes=61,
-    age_range=(40.0, 100.0),
-    training_data="noise",
-    synthetic=True,
-    metrics={},
-)
 STAGES = (Stage(epochs=2, shrink=2, batch_size=8), Stage(epochs=1, batch_size=8, images_per_epoch=8))
 
 
@@ -53,7 +41,7 @@ def make_request(folder: Path, **changes: Any) -> TrainingRequest:
         cache=ImageCache(images, table, SPEC),
         work=folder / "work",
         output=folder / "bundle",
-        description=DESCRIPTION,
+        description=TINY,
         model_card=lambda d: f"# {d.name}",
         stages=STAGES,
         seed=3,

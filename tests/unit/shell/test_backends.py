@@ -23,7 +23,8 @@ from spinescore.shell.backends import (
     has_cuda,
     open_backend,
 )
-from spinescore.shell.bundles import Bundle, BundleDescription, load_bundle, write_bundle
+from spinescore.shell.bundles import Bundle, load_bundle, write_bundle
+from tests.unit.tiny_bundle import TINY
 
 
 def draw_images(n: int, seed: int) -> np.ndarray:
@@ -69,22 +70,9 @@ def build_network() -> SpineAgeNetwork:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     network = build_network()
-    description = BundleDescription(
-        name="untrained",
-        version="1",
-        intended_use="tests",
-        licence="MIT",
-        backbone="efficientnet-b0",
-        first_age=40,
-        n_classes=61,
-        age_range=(40.0, 90.0),
-        training_data="none",
-        synthetic=True,
-        metrics={},
-    )
     return write_bundle(
         tmp_path_factory.mktemp("bundle") / "untrained",
-        description,
+        TINY,
         PreprocessingSpec(height=128, width=64),
         {name: tensor.numpy() for name, tensor in network.state_dict().items()},
         training_subjects=[],

@@ -12,22 +12,9 @@ import pytest
 
 from spinescore.core.imaging.preprocessing import PreprocessingSpec
 from spinescore.errors import BundleError
-from spinescore.shell.bundles import Bundle, BundleDescription, load_bundle, write_bundle
+from spinescore.shell.bundles import Bundle, load_bundle, write_bundle
+from tests.unit.tiny_bundle import TINY
 
-DESCRIPTION = BundleDescription(
-    name="tiny",
-    version="1",
-    intended_use="tests",
-    licence="MIT",
-    backbone="efficientnet-b0",
-    first_age=40,
-    n_classes=61,
-    age_range=(40.0, 90.0),
-    training_data="none",
-    synthetic=True,
-    training_seeds=(7,),
-    metrics={"test": {"all": {"mae_years": 3.0}}},
-)
 SPEC = PreprocessingSpec(height=128, width=64)
 WEIGHTS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(4)}
 
@@ -35,7 +22,7 @@ WEIGHTS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(4)}
 def write(folder: Path, **changes: object) -> Bundle:
     return write_bundle(
         folder / "bundle",
-        replace(DESCRIPTION, **changes),  # type: ignore[arg-type]
+        replace(TINY, **changes),  # type: ignore[arg-type]
         SPEC,
         WEIGHTS,
         training_subjects=["anna", "bert"],

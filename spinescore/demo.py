@@ -15,7 +15,7 @@ import polars as pl
 
 from spinescore.core.phantom.followup import draw_follow_up
 from spinescore.core.phantom.person import CohortName, Person, draw_people
-from spinescore.domain import Kind
+from spinescore.domain import Kind, StageSummary
 from spinescore.errors import SourceError
 from spinescore.run import Listener, RunSummary, run_study
 from spinescore.shell.identity import pseudonymiser
@@ -90,6 +90,10 @@ def make_cohort(request: DemoRequest, listener: Listener) -> Path:
     study_file = request.folder / "study.toml"
     shutil.copyfile(resource("data", "demo-study.toml"), study_file)
     _keep_phantom_identifiers(study_file)
+    counts = {"images": len(images)}
+    listener.done(
+        StageSummary("phantoms", True, f"{len(images):,} DICOM files, follow-up table, study file", counts)
+    )
     return study_file
 
 

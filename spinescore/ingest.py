@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -92,6 +93,7 @@ class _Index:
         self._first_path: dict[str, bytes] = {
             uid: path for uid, path in known.iter_rows() if path not in about_to_be_read
         }
+        self.gone: list[bytes] = []  # paths that can no longer be read and whose image is elsewhere now
 
     def place(self, candidate: Candidate, reading: Reading) -> Reading:
         """Return the reading, turned into a duplicate if its SOP instance is known."""
@@ -100,6 +102,10 @@ class _Index:
         uid = reading.radiograph.sop_instance_uid
         first = self._first_path.setdefault(uid, candidate.path_bytes)
         if first == candidate.path_bytes:
+            return reading
+        if not os.access(first, os.R_OK):  # it was moved: the new path takes its place
+            self._first_path[uid] = candidate.path_bytes
+            self.gone.append(first)
             return reading
         return Reading(
             "duplicate", _duplicate_reason(first, candidate.path_bytes), f"of {display_path(first)}"
@@ -132,7 +138,8 @@ def _commit(
     readings = [(c, index.place(c, read_candidate(c, pseudonymise))) for c in batch]
     files = pl.DataFrame([_file_row(c, reading, run_id) for c, reading in readings], schema=FILE_COLUMNS)
     images = [_image_row(c, reading, run_id) for c, reading in readings if reading.state == "indexed"]
-    keys = files.select("path_bytes")
+    keys = pl.DataFrame({"path_bytes": [*files["path_bytes"], *index.gone]}, schema={"path_bytes": pl.Binary})
+    index.gone.clear()
     with warehouse.transaction():
         warehouse.delete("files", keys)
         warehouse.delete("images", keys)

@@ -151,6 +151,18 @@ def test_names_in_any_encoding_are_kept(name: bytes, tmp_path: Path, database: P
     assert files["path_bytes"][0].endswith(name)
 
 
+def test_a_moved_archive_keeps_its_images_and_their_scores_key(tmp_path: Path, database: Path) -> None:
+    (tmp_path / "old").mkdir()
+    write(tmp_path / "old" / "a.dcm", person())
+    with open_warehouse(database, create=True) as warehouse:
+        ingest(warehouse, [tmp_path / "old"])
+        (tmp_path / "old").rename(tmp_path / "new")
+        ingest(warehouse, [tmp_path / "new"])
+        images, files = warehouse.table("images"), warehouse.table("files")
+    assert images["path_bytes"].to_list() == [os.fsencode(tmp_path / "new" / "a.dcm")]
+    assert files.select("path", "state").rows() == [(str(tmp_path / "new" / "a.dcm"), "indexed")]
+
+
 def test_a_missing_source_stops_before_anything_is_read(
     archive: Path, database: Path, tmp_path: Path
 ) -> None:

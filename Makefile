@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TORCH := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo "torch>=2.8" || echo "torch==2.13.0")
 DEBIAN_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 poppler-utils dicom3tools cron
 
-.PHONY: help install system demo test check lint bench demo-bundle clean
+.PHONY: help install system demo test check lint bench docs demo-bundle clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ lint: $(STAMP) ## ruff, mypy, import-linter, sqlfluff
 
 bench: $(STAMP) ## measure against named peers and limits (slow; not part of the tests)
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: $(STAMP) ## write docs/commands.md from the commands' own help
+	$(BIN)/python docs/make_commands.py
 
 demo-bundle: $(STAMP) ## train the shipped demonstration model again from its seeds (hours)
 	$(BIN)/python examples/demo-bundle/train_demo_bundle.py

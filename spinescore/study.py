@@ -72,7 +72,7 @@ class SubjectsSection(Section):
     file: Path
     id: str
     issuer: str | None = Field(default=None, description="IssuerOfPatientID the ids belong to.")
-    format: Literal["csv", "tsv", "parquet", "excel"] | None = None
+    format: Literal["csv", "tsv", "parquet"] | None = None
     rename: dict[str, str] = Field(default_factory=dict, description='{theirs = "ours"}')
 
 

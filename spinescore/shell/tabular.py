@@ -1,4 +1,4 @@
-"""Follow-up tables as they come (CSV, TSV, Parquet, Excel) -> polars, every column as text or as typed."""
+"""Follow-up tables (CSV, TSV, Parquet) -> polars, every column as text or as typed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ FORMATS = {
     ".tsv": "tsv",
     ".txt": "tsv",
     ".parquet": "parquet",
-    ".xlsx": "excel",
-    ".xls": "excel",
 }
 
 
@@ -34,7 +32,7 @@ def read_table(path: Path, declared_format: str | None = None) -> pl.DataFrame:
     if table_format is None:
         raise TableError(
             f"{path} ends in {path.suffix or 'nothing'}, which names no table format known here.",
-            'Say `format = "csv"` (or tsv, parquet, excel) under [subjects].',
+            'Say `format = "csv"` (or tsv, parquet) under [subjects].',
         )
     try:
         return READERS[table_format](path)
@@ -60,5 +58,4 @@ READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     "csv": lambda path: _read_delimited(path, ","),
     "tsv": lambda path: _read_delimited(path, "\t"),
     "parquet": pl.read_parquet,
-    "excel": pl.read_excel,
 }

@@ -96,6 +96,14 @@ def test_a_csv_is_read_as_text_and_a_byte_order_mark_is_no_column_name(tmp_path:
     assert read_table(file).to_dicts() == [{"pid": "007", "fx": "1"}]
 
 
+def test_parquet_keeps_its_types_and_an_unknown_suffix_is_named(tmp_path: Path) -> None:
+    table().write_parquet(tmp_path / "f.parquet")
+    assert read_table(tmp_path / "f.parquet").equals(table())
+    (tmp_path / "f.sav").touch()
+    with pytest.raises(TableError, match=r"ends in \.sav"):
+        read_table(tmp_path / "f.sav")
+
+
 def test_a_table_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="No table at"):
         read_table(tmp_path / "none.csv")

@@ -8,7 +8,7 @@ import typer
 
 from spinescore import __version__
 from spinescore.cli import data, demonstration, model, schedule, study, training
-from spinescore.cli.console import fail
+from spinescore.cli.console import EXIT_INTERRUPTED, fail
 from spinescore.errors import SpineScoreError
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ def main() -> None:
         app()
     except SpineScoreError as error:
         sys.exit(fail(error))
-    except KeyboardInterrupt:
-        typer.echo("interrupted: what was committed is kept; run the same command to go on.", err=True)
-        sys.exit(130)
+    except SystemExit as leaving:
+        if leaving.code == EXIT_INTERRUPTED:
+            typer.echo("interrupted: what was committed is kept; run the same command to go on.", err=True)
+        raise

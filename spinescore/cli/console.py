@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from spinescore.domain import StageSummary
     from spinescore.errors import SpineScoreError
     from spinescore.run import Listener
 
 EXIT_PARTIAL = 3
+EXIT_INTERRUPTED = 130  # Typer's own status for Ctrl-C
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
@@ -44,8 +47,8 @@ class Output:
             typer.echo(json.dumps(value, default=str, ensure_ascii=False, indent=2))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Print a table for a person; numbers right-aligned."""
-        if self._silent:
+        """Print a table for a person, numbers right-aligned; nothing if it has no rows."""
+        if self._silent or not rows:
             return
         from rich import box
         from rich.console import Console
@@ -77,6 +80,16 @@ class Output:
             )
 
 
+def correction_rows(corrections: pl.DataFrame) -> list[tuple[object, ...]]:
+    """Return corrections as rows under ``CORRECTION_COLUMNS``."""
+    return corrections.select(
+        "kind", "method", "slope", "intercept", "n_reference", "reference_cohort", "correction_id"
+    ).rows()
+
+
+CORRECTION_COLUMNS = ("kind", "method", "slope", "intercept", "n", "fitted on", "id")
+
+
 def stage_line(stage: StageSummary) -> str:
     """Return a finished stage as one line."""
     mark = "done" if stage.changed else "same"
@@ -97,7 +110,6 @@ def _live_listener() -> Iterator[Listener]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         SpinnerColumn,
         TaskID,
@@ -113,8 +125,7 @@ def _live_listener() -> Iterator[Listener]:
         SpinnerColumn(),
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=32),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[count]}"),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
@@ -124,13 +135,14 @@ def _live_listener() -> Iterator[Listener]:
     def begin(name: str) -> None:
         for task in tasks:
             progress.remove_task(task)
-        tasks[:] = [progress.add_task(name, total=None, rate="")]
+        tasks[:] = [progress.add_task(name, total=None, count="")]
 
     def advance(n: int, total: int) -> None:
         task = progress.tasks[-1]
         progress.update(task.id, advance=n, total=total)
         speed = task.finished_speed or task.speed
-        progress.update(task.id, rate=f"{speed:,.1f}/s" if speed else "")
+        rate = f"  {speed:,.1f}/s" if speed else ""
+        progress.update(task.id, count=f"{task.completed:,.0f} of {total:,}{rate}")
 
     def done(stage: StageSummary) -> None:
         console.print(Text(stage_line(stage), style="" if stage.changed else "dim"))

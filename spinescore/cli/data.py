@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spinescore.cli.console import EXIT_PARTIAL, Json, Output, Quiet
+from spinescore.cli.console import (
+    CORRECTION_COLUMNS,
+    EXIT_PARTIAL,
+    Json,
+    Output,
+    Quiet,
+    correction_rows,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -121,7 +128,7 @@ def status(database: Database, as_json: Json = False) -> None:
         history = warehouse.fetch("run/list").tail(8)
     _show_states(output, states, database)
     output.table("Scores", models.columns, models.rows())
-    output.table("Corrections", corrections.columns, corrections.rows())
+    output.table("Corrections, newest first", CORRECTION_COLUMNS, correction_rows(corrections))
     _show_runs(output, history)
     output.emit(
         {

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spinescore.cli.console import EXIT_PARTIAL, Json, Output, Quiet, stage_line
+from spinescore.cli.console import (
+    CORRECTION_COLUMNS,
+    EXIT_PARTIAL,
+    Json,
+    Output,
+    Quiet,
+    correction_rows,
+    stage_line,
+)
 
 if TYPE_CHECKING:
     from spinescore.run import RunSummary
@@ -120,7 +128,7 @@ def calibrate_show(study_file: StudyFile, as_json: Json = False) -> None:
     output = Output(as_json)
     with open_warehouse(study.study.database) as warehouse:
         corrections = warehouse.fetch("calibrate/list")
-    output.table("Corrections, newest first", corrections.columns, corrections.rows())
+    output.table("Corrections, newest first", CORRECTION_COLUMNS, correction_rows(corrections))
     output.emit({"corrections": corrections.to_dicts()})
 
 

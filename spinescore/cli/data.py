@@ -153,6 +153,9 @@ def runs(database: Database, as_json: Json = False) -> None:
 
 def _show_states(output: Output, states: pl.DataFrame, database: Path) -> None:
     output.table("Files by state", ["state", "reason", "files"], states.rows())
+    if states.filter(states["state"] == "indexed").is_empty() and not states.is_empty():
+        output.say("No lateral spine image is among these files.")
+        output.say(f"See why, file by file: spinescore ingest SOURCE --database {database} --list excluded")
     if not states.filter(states["state"] == "rejected").is_empty():
         output.say(f"List them with: spinescore ingest SOURCE --database {database} --list rejected")
 

@@ -49,6 +49,8 @@ def test_a_folder_of_text_files_is_indexed_as_such(offline: Offline, tmp_path: P
         (folder / f"{number}.txt").write_text("hello")
     result = offline.run("ingest", str(folder), "-d", str(tmp_path / "a.duckdb"))
     assert "not_dicom" in result.stdout
+    assert "No lateral spine image is among these files." in result.stdout
+    assert "--list excluded" in result.stdout
 
 
 def test_a_corrupt_file_is_one_row_and_the_others_are_scored(demo: Demo, copy: Path) -> None:

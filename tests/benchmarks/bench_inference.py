@@ -1,0 +1,82 @@
+"""The demo network and EfficientNet-B4: OpenVINO as scoring uses it against eager torch, side by side.
+
+    python tests/benchmarks/bench_inference.py
+
+Prints images per second of both and the ratio, alternating runs, and the largest difference in spine age.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spinescore.core.imaging.preprocessing import PreprocessingSpec
+from spinescore.core.network.age_distribution import expectation
+from spinescore.core.network.architecture import SpineAgeNetwork
+from spinescore.shell.backends import OpenVinoBackend, TorchBackend
+from spinescore.shell.bundles import Bundle, BundleDescription, demo_bundle_path, load_bundle, write_bundle
+
+BATCH = 4
+REPEATS = 5
+UNTRAINED = BundleDescription(
+    name="untrained",
+    version="1",
+    intended_use="benchmarks",
+    licence="MIT",
+    backbone="efficientnet-b4",
+    first_age=40,
+    n_classes=61,
+    age_range=(40.0, 100.0),
+    training_data="none",
+    synthetic=True,
+    metrics={},
+)
+
+
+def write_untrained(folder: Path, spec: PreprocessingSpec) -> Bundle:
+    """Write a bundle of an untrained EfficientNet-B4: as slow as a trained one."""
+    torch.manual_seed(0)
+    weights = {k: v.numpy() for k, v in SpineAgeNetwork("efficientnet-b4").state_dict().items()}
+    return write_bundle(folder, UNTRAINED, spec, weights, training_subjects=[], model_card="")
+
+
+def compare(name: str, bundle: Bundle) -> None:
+    """Time both backends on the same images in turn."""
+    rng = np.random.default_rng(0)
+    images = rng.random((BATCH, 1, bundle.spec.height, bundle.spec.width), np.float32)
+    backends = {"torch": TorchBackend(bundle, "cpu", BATCH), "openvino": OpenVinoBackend(bundle, BATCH)}
+    ages = {key: expectation(b.predict(images), bundle.first_age) for key, b in backends.items()}
+    seconds: dict[str, list[float]] = {key: [] for key in backends}
+    for _ in range(REPEATS):
+        for key, backend in backends.items():
+            start = time.perf_counter()
+            backend.predict(images)
+            seconds[key].append(time.perf_counter() - start)
+    rate = {key: BATCH / statistics.median(times) for key, times in seconds.items()}
+    difference = float(np.abs(ages["torch"] - ages["openvino"]).max())
+    ratio = rate["openvino"] / rate["torch"]
+    size = f"{bundle.spec.height}x{bundle.spec.width}"
+    print(
+        f"{name:<22} {size:>9} {rate['torch']:>12.2f} {rate['openvino']:>12.2f} {ratio:>7.1f} {difference:>12.6f}"
+    )
+
+
+def main() -> None:
+    """Compare on the demo bundle and on an untrained B4 at the study's size."""
+    print(
+        f"{'network':<22} {'canvas':>9} {'torch, /s':>12} {'OpenVINO, /s':>12} {'ratio':>7} {'years apart':>12}"
+    )
+    compare("demo (b0)", load_bundle(demo_bundle_path()))
+    with tempfile.TemporaryDirectory() as folder:
+        spec = replace(PreprocessingSpec(), height=1024, width=512)
+        compare("EfficientNet-B4", write_untrained(Path(folder) / "b4", spec))
+
+
+if __name__ == "__main__":
+    main()

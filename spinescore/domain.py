@@ -45,18 +45,6 @@ class Radiograph:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """The age distribution a model read from one image; a row of ``scores``."""
-
-    sop_instance_uid: str
-    spine_age: float
-    spine_age_rounded: int
-    spine_age_sd: float
-    age_distribution: tuple[float, ...]
-    pixel_sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
     """A fitted bias correction for one kind of image (METHOD: fitted once, applied to others).
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -77,7 +76,8 @@ def ingest(
         pending = list(_new_or_changed(warehouse, candidates))
         progress(len(candidates) - len(pending), len(candidates))
         index = _Index(warehouse, {candidate.path_bytes for candidate in pending})
-        for batch in _batches(pending, BATCH_FILES):
+        for start in range(0, len(pending), BATCH_FILES):
+            batch = pending[start : start + BATCH_FILES]
             _commit(warehouse, batch, index, pseudonymise, run.run_id)
             progress(len(batch), len(candidates))
         run.counts = {"seen": len(candidates), "read": len(pending)}
@@ -187,9 +187,3 @@ def _image_row(candidate: Candidate, reading: Reading, run_id: int) -> dict[str,
         "modified_ns": candidate.modified_ns,
         "run_id": run_id,
     }
-
-
-def _batches(items: Sequence[Candidate], size: int) -> Iterator[list[Candidate]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

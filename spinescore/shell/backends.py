@@ -170,7 +170,6 @@ def _build_network(bundle: Bundle) -> Any:
             f"The weights of {bundle.name} do not fit a {bundle.backbone} with {bundle.n_classes} ages.",
             "Get the bundle again from where it came from.",
         ) from error
-    network.model.set_swish(memory_efficient=False)  # the other form cannot be traced
     return network.eval()
 
 

@@ -6,6 +6,8 @@ the terminal and an exit status.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class SpineScoreError(Exception):
     """Base of every error spinescore raises on purpose.
@@ -47,6 +49,24 @@ class DatabaseLockedError(DatabaseError):
 
     slug = "database-locked"
     exit_status = 5
+
+
+class RulesError(SpineScoreError):
+    """An eligibility rule file that does not say what it should.
+
+    Parameters
+    ----------
+    where : str
+        The file.
+    problems : sequence of str
+        Everything wrong with it, not only the first.
+    """
+
+    slug = "rules"
+
+    def __init__(self, where: str, problems: Sequence[str]) -> None:
+        super().__init__(f"{where}: " + "; ".join(problems) + ".", "docs/eligibility.md has the format.")
+        self.problems = tuple(problems)
 
 
 class BundleError(SpineScoreError):

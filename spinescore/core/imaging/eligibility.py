@@ -1,142 +1,359 @@
-"""Which images are ours: a table of rules, tried in order; the first that holds decides.
+"""Which images are ours: rules tried in order; the first that holds decides.
 
-A rule is data: patterns on header fields, a decision and the reason it gives. The
-words are those that scanners and radiographers write (shared vocabulary of DICOM
-CS values, GE Lunar's ProtocolName codes, English, German, French, Spanish and Korean
-descriptions).
+Rules are data (``data/eligibility.toml`` and a user's own file, docs/eligibility.md). This
+module holds them compiled, decides, and tells why. ``rule_tables.py`` builds them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
+from spinescore.core.imaging.vocabulary import fold
 from spinescore.domain import Kind
 
-RADIOGRAPH_MODALITIES = r"^(CR|DX|RG|RF)$"
-LATERAL = r"^(LL|RL|LAT|LATERAL|L LAT|R LAT|LLAT|RLAT|LEFT LATERAL|RIGHT LATERAL)$"
-FRONTAL = r"^(AP|PA|FRONTAL)$"
-SPINE = (
-    r"^(SPINE|LSPINE|TSPINE|TLSPINE|LUMBAR|THORACIC|LUMBAR SPINE|THORACIC SPINE|T-SPINE|L-SPINE|WHOLESPINE)$"
+FIELDS = (
+    "modality",
+    "sop_class",
+    "image_type",
+    "presentation_intent",
+    "view_position",
+    "view_code",
+    "body_part",
+    "anatomic_region",
+    "laterality",
+    "patient_orientation",
+    "protocol_name",
+    "series_description",
+    "study_description",
+    "acquisition_description",
+    "performed_procedure",
+    "requested_procedure",
+    "manufacturer",
+    "manufacturer_model",
+    "samples_per_pixel",
+    "number_of_frames",
+    "burned_in",
 )
-SPINE_WORDS = r"spine|lumbar|thora(c|k)|vertebra|wirbel|rachis|columna|척추|요추|흉추|腰椎|胸椎|脊椎"
-LATERAL_WORDS = r"\blat\b|lateral|seitlich|profil|측면|側面|侧位"
-FRONTAL_WORDS = r"\b(ap|pa)\b|frontal|정면|正面|正位"
-VFA_PROTOCOLS = r"^(LVA|VFA|IVA|LATERAL VERTEBRAL ASSESSMENT|DUAL[- ]ENERGY VERTEBRAL ASSESSMENT)$"
-VFA_WORDS = r"\b(vfa|lva|iva)\b|vertebral (fracture )?assessment"
-DXA_WORDS = r"\bdxa\b|\bdexa\b|bone density|densitom"
+"""What a header is asked for; texts, empty where absent, several values joined by a backslash."""
+
+VIEW_TEXT = ("series_description", "protocol_name", "acquisition_description")
+STUDY_TEXT = ("study_description", "requested_procedure", "performed_procedure")
+DEVICE = ("manufacturer", "manufacturer_model")
+PART = ("body_part", "anatomic_region")
+JOINED_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "view": ("view_position", "view_code"),
+    "part": PART,
+    "device": DEVICE,
+    "view_text": VIEW_TEXT,
+    "study_text": STUDY_TEXT,
+    "any_text": (*STUDY_TEXT, *VIEW_TEXT),
+    "image_text": (*VIEW_TEXT, *DEVICE),
+    "image_and_part": (*VIEW_TEXT, *PART),
+    "protocol_and_part": ("protocol_name", *PART),
+    "any_text_and_part": (*PART, *STUDY_TEXT, *VIEW_TEXT),
+}
+"""Fields made of others, joined by `` | ``; docs/eligibility.md says what each is for."""
+
+REASONS = (
+    "not_an_image",
+    "modality",
+    "body_part",
+    "view_not_lateral",
+    "view_conflict",
+    "view_unknown",
+    "derived",
+    "for_processing",
+    "not_grayscale",
+    "multiframe",
+    "burned_in",
+)
+LOCAL_REASON = re.compile(r"local_[a-z0-9_]+")
+"""A user's own reason codes begin so: a misspelt shipped one is then an error, not a new code."""
+
+NO_RULE = "no-rule"
+MOST_DECISIONS_KEPT = 32_768
+LONGEST_KEPT = 2_048
+"""Characters of a header's texts together; longer ones are decided anew, to bound memory."""
+
+Source = Literal["measured", "documentation", "standard", "local"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A regular expression to be found in one field, as written and with its vocabulary put in."""
+
+    field: str
+    pattern: str
+    regex: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line of the table: when every pattern is found, it decides.
+    """One rule: where every ``when`` is found and no ``unless`` is, it decides.
 
     Parameters
     ----------
     name : str
         Stored with every decision it makes.
-    patterns : mapping of header field to regular expression
-        Searched case-insensitively; ``view_text`` is what describes the view (series, protocol),
-        ``any_text`` that and the study description.
+    when, unless : tuple of Condition
+        An empty ``when`` always holds.
     kind : str or None
         The kind of image it lets in; None for a rule that excludes.
     reason : str or None
         The reason code of an exclusion.
+    source : str
+        What it rests on: ``measured`` on real files, a vendor's ``documentation``, the DICOM
+        ``standard``, or ``local`` knowledge of a user.
+    note : str
+        Which files, documents or sections those were.
     """
 
     name: str
-    patterns: Mapping[str, str]
+    when: tuple[Condition, ...] = ()
+    unless: tuple[Condition, ...] = ()
     kind: Kind | None = None
     reason: str | None = None
-    unless: Mapping[str, str] = field(default_factory=dict)
-
-    def holds(self, header: Mapping[str, str]) -> bool:
-        """Tell whether every pattern is found and no ``unless`` pattern is."""
-        return all(_found(p, header.get(f, "")) for f, p in self.patterns.items()) and not any(
-            _found(p, header.get(f, "")) for f, p in self.unless.items()
-        )
+    source: Source = "local"
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the table says of one header."""
+    """What the rules say of one header: the rule that decided, and a kind or a reason."""
 
     rule: str
     kind: Kind | None
     reason: str | None
 
 
-DEFAULT_RULES: tuple[Rule, ...] = (
-    Rule("derived", {"image_type": r"\bDERIVED\b"}, reason="derived", unless={"modality": r"^OT$"}),
-    Rule("vfa-protocol", {"protocol_name": VFA_PROTOCOLS}, kind="vfa"),
-    Rule(
-        "vfa-description",
-        {"view_text": VFA_WORDS},
-        kind="vfa",
-        unless={"view_position": FRONTAL, "view_text": FRONTAL_WORDS},
-    ),
-    Rule(
-        "dxa-other-protocol",
-        {"any_text": f"{DXA_WORDS}|{VFA_WORDS}", "protocol_name": r"\S"},
-        reason="view_not_lateral",
-    ),
-    Rule("dxa-unknown-view", {"any_text": f"{DXA_WORDS}|{VFA_WORDS}"}, reason="view_unknown"),
-    Rule("other-modality", {}, reason="modality", unless={"modality": RADIOGRAPH_MODALITIES}),
-    Rule(
-        "frontal", {"view_position": FRONTAL}, reason="view_not_lateral", unless={"any_text": LATERAL_WORDS}
-    ),
-    Rule("view-conflict", {"view_position": FRONTAL, "any_text": LATERAL_WORDS}, reason="view_conflict"),
-    Rule(
-        "view-conflict-text",
-        {"view_position": LATERAL, "any_text": FRONTAL_WORDS},
-        reason="view_conflict",
-        unless={"any_text": LATERAL_WORDS},
-    ),
-    Rule("lateral-spine", {"view_position": LATERAL, "body_part": SPINE}, kind="radiograph"),
-    Rule(
-        "lateral-other-part",
-        {"view_position": LATERAL, "body_part": r"\S"},
-        reason="body_part",
-    ),
-    Rule("lateral-spine-text", {"view_position": LATERAL, "any_text": SPINE_WORDS}, kind="radiograph"),
-    Rule(
-        "described-lateral-spine",
-        {"any_text": rf"(?=.*(?:{SPINE_WORDS}))(?=.*(?:{LATERAL_WORDS}))"},
-        kind="radiograph",
-        unless={"any_text": FRONTAL_WORDS},
-    ),
-    Rule(
-        "part-and-lateral-text",
-        {"body_part": SPINE, "any_text": LATERAL_WORDS},
-        kind="radiograph",
-        unless={"any_text": FRONTAL_WORDS},
-    ),
-    Rule("spine-view-unknown", {"body_part": SPINE}, reason="view_unknown"),
-    Rule("not-spine", {"body_part": r"\S"}, reason="body_part"),
-    Rule("unknown", {}, reason="view_unknown"),
-)
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition looked at: what was to be found (or not, ``wanted`` False), where, and what was."""
+
+    condition: Condition
+    wanted: bool
+    text: str
+    found: str | None
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether it came out as the rule wants it."""
+        return (self.found is not None) == self.wanted
+
+    def describe(self) -> str:
+        """Return it as a line of text."""
+        outcome = f'found "{self.found}"' if self.found is not None else "not found"
+        return (
+            f"{'ok  ' if self.passed else 'fail'} {'when' if self.wanted else 'unless'} "
+            f'{self.condition.field} has {self.condition.pattern}: {outcome} in "{self.text}"'
+        )
 
 
-def decide(header: Mapping[str, str], rules: tuple[Rule, ...] = DEFAULT_RULES) -> Decision:
-    """Return the decision of the first rule that holds.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rule tried on a header."""
+
+    rule: Rule
+    held: bool
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds beyond which an image or an age is not believed."""
+
+    min_side_pixels: int
+    max_side_pixels: int
+    max_pixels: int
+    max_aspect_ratio: float
+    age_conflict_years: float
+    plausible_age_years: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A flag is raised where its measure of image quality lies below or above this."""
+
+    measure: str
+    below: float | None = None
+    above: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of an image: left, top, width, height; shares of the frame, or pixels."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    unit: Literal["share", "pixels"]
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """Where images of a kind carry burned-in text; an empty ``regions`` says: nowhere."""
+
+    name: str
+    when: tuple[Condition, ...]
+    unless: tuple[Condition, ...]
+    regions: tuple[Region, ...]
+
+
+Search = Callable[[str], re.Match[str] | None]
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """Rules in their order, with the limits, quality thresholds and blanked regions that go with them.
 
     Parameters
     ----------
-    header : mapping
-        Text fields: ``modality, image_type, view_position, body_part, protocol_name, view_text,
-        any_text``.
+    rules_id : str
+        16 hexadecimal digits of the SHA-256 of everything that decides; notes do not count.
+    rules : tuple of Rule
+        Tried in this order.
+    quality : mapping of flag to Threshold
+    blank : tuple of Blank
+        Tried in this order when de-identified copies are written.
 
-    >>> decide({"modality": "CR", "protocol_name": "LVA", "any_text": "DXA Exam"}).kind
-    'vfa'
-    >>> decide({"modality": "CT", "any_text": ""}).reason
-    'modality'
+    Attributes
+    ----------
+    fields : tuple of str
+        The fields of a header that any rule looks at.
     """
-    for rule in rules:
-        if rule.holds(header):
-            return Decision(rule.name, rule.kind, rule.reason)
-    return Decision("none", None, "view_unknown")
+
+    rules_id: str
+    rules: tuple[Rule, ...] = field(hash=False)
+    limits: Limits = field(hash=False)
+    quality: Mapping[str, Threshold] = field(hash=False)
+    blank: tuple[Blank, ...] = field(hash=False)
+    fields: tuple[str, ...] = field(init=False, compare=False)
+    _places: tuple[tuple[str, str], ...] = field(init=False, compare=False, repr=False)
+    _searches: dict[int, Search] = field(init=False, compare=False, repr=False)
+    _compiled: list[tuple[Decision, list[int], list[int]]] = field(init=False, compare=False, repr=False)
+    _kept: dict[tuple[str, ...], Decision] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        places: dict[tuple[str, str], int] = {}
+
+        def place(condition: Condition) -> int:
+            return places.setdefault((condition.field, condition.regex), len(places))
+
+        compiled = [
+            (
+                Decision(rule.name, rule.kind, rule.reason),
+                [place(condition) for condition in rule.when],
+                [place(condition) for condition in rule.unless],
+            )
+            for rule in self.rules
+        ]
+        object.__setattr__(self, "fields", _raw_fields(name for name, _ in places))
+        object.__setattr__(self, "_places", tuple(places))
+        object.__setattr__(self, "_searches", {})
+        object.__setattr__(self, "_compiled", compiled)
+        object.__setattr__(self, "_kept", {})
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle what it was made of: workers compile for themselves and keep their own decisions."""
+        return RuleSet, (self.rules_id, self.rules, self.limits, dict(self.quality), self.blank)
+
+    def decide(self, fields: Mapping[str, str]) -> Decision:
+        """Return the decision of the first rule that holds.
+
+        Decisions are kept, by the texts they were made on: an archive repeats itself.
+
+        Parameters
+        ----------
+        fields : mapping of field to text
+            Of ``FIELDS``; one that is left out counts as empty.
+        """
+        key = tuple([fields.get(name, "") for name in self.fields])
+        decision = self._kept.get(key)
+        if decision is None:
+            decision = self._decide(dict(zip(self.fields, key, strict=True)))
+            if len(self._kept) >= MOST_DECISIONS_KEPT:
+                self._kept.clear()
+            if sum(map(len, key)) <= LONGEST_KEPT:
+                self._kept[key] = decision
+        return decision
+
+    def explain(self, fields: Mapping[str, str]) -> tuple[Step, ...]:
+        """Return every rule tried, the one that decided last, and what each condition found."""
+        texts = _Texts(fields)
+        steps = []
+        for rule in self.rules:
+            checks = _checks(rule.when, rule.unless, texts)
+            steps.append(Step(rule, all(check.passed for check in checks), checks))
+            if steps[-1].held:
+                break
+        return tuple(steps)
+
+    def regions_to_blank(self, fields: Mapping[str, str]) -> tuple[Region, ...] | None:
+        """Return where this image carries burned-in text; None if no blank rule knows it."""
+        texts = _Texts(fields)
+        for blank in self.blank:
+            if all(check.passed for check in _checks(blank.when, blank.unless, texts)):
+                return blank.regions
+        return None
+
+    def _decide(self, fields: Mapping[str, str]) -> Decision:
+        texts = _Texts(fields)
+        outcomes: list[bool | None] = [None] * len(self._places)
+
+        def found(index: int) -> bool:
+            outcome = outcomes[index]
+            if outcome is None:
+                text = texts[self._places[index][0]]
+                outcome = outcomes[index] = self._search(index)(text) is not None
+            return outcome
+
+        for decision, when, unless in self._compiled:
+            if all(map(found, when)) and not any(map(found, unless)):
+                return decision
+        return Decision(NO_RULE, None, "view_unknown")
+
+    def _search(self, index: int) -> Search:
+        """Compile when first needed: most files of an archive are decided by their modality alone."""
+        search = self._searches.get(index)
+        if search is None:
+            search = self._searches[index] = re.compile(self._places[index][1], re.IGNORECASE).search
+        return search
 
 
-def _found(pattern: str, text: str) -> bool:
-    return re.search(pattern, text.strip(), re.IGNORECASE) is not None
+class _Texts(dict[str, str]):
+    """The folded text of each field, made when first asked for."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__()
+        self.fields = fields
+
+    def __missing__(self, name: str) -> str:
+        parts = JOINED_FIELDS.get(name)
+        if parts is None:
+            text = fold(self.fields.get(name, ""))
+        else:
+            text = " | ".join([self[part] for part in parts if self[part]])
+        self[name] = text
+        return text
+
+
+def _raw_fields(names: Iterable[str]) -> tuple[str, ...]:
+    used = {part for name in names for part in JOINED_FIELDS.get(name, (name,))}
+    return tuple(name for name in FIELDS if name in used)
+
+
+def _checks(when: tuple[Condition, ...], unless: tuple[Condition, ...], texts: _Texts) -> tuple[Check, ...]:
+    return tuple(
+        Check(condition, wanted, texts[condition.field], _found(condition.regex, texts[condition.field]))
+        for conditions, wanted in ((when, True), (unless, False))
+        for condition in conditions
+    )
+
+
+def _found(regex: str, text: str) -> str | None:
+    match = re.search(regex, text, re.IGNORECASE)
+    return match.group() if match else None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import polars as pl
 
 Kind = Literal["radiograph", "vfa"]
-State = Literal["indexed", "duplicate", "excluded", "rejected"]
+State = Literal["indexed", "duplicate", "excluded", "rejected", "missing"]
 CorrectionMethod = Literal["beheshti", "cole", "age-level", "none"]
 DAYS_PER_YEAR = 365.25
 
@@ -30,16 +30,27 @@ class Radiograph:
     study_time: str | None
     modality: str | None
     manufacturer: str | None
+    manufacturer_raw: str | None
     manufacturer_model: str | None
+    manufacturer_model_raw: str | None
+    software_versions: str | None
     view_position: str | None
     body_part: str | None
     protocol_name: str | None
+    laterality: str | None
     photometric: str
     transfer_syntax: str
     rows: int
     columns: int
     bits_stored: int
     spacing_mm: float | None
+    spacing_source: str | None
+    kvp: float | None
+    exposure_mas: float | None
+    exposure_time_ms: float | None
+    tube_current_ma: float | None
+    source_detector_distance_mm: float | None
+    exposure_index: float | None
     synthetic: bool
     eligibility_rule: str
 

@@ -12,12 +12,13 @@ from spinescore.analyze import analyze
 from spinescore.calibrate import calibrate
 from spinescore.domain import StageSummary
 from spinescore.errors import StudyError
-from spinescore.ingest import ingest
+from spinescore.ingest import IngestRequest, ingest
 from spinescore.outcomes import import_outcomes
 from spinescore.report import render_report
 from spinescore.score import ScoreRequest, score
 from spinescore.shell.bundles import Bundle, demo_bundle_path, load_bundle
 from spinescore.shell.cohorts import ModelKey
+from spinescore.shell.rules import read_rules
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 from spinescore.study import Study
 
@@ -88,10 +89,11 @@ def ingest_sources(warehouse: Warehouse, study: Study, listener: Listener) -> St
             "The study file names no image sources.", 'Add `sources = ["FOLDER"]` under [images].'
         )
     listener.stage("ingest")
-    summary = ingest(warehouse, study.images.sources, progress=listener.advance)
+    request = IngestRequest(study.images.sources, rules=read_rules(study.images.rules))
+    summary = ingest(warehouse, request, progress=listener.advance)
     counts = dict(summary.states.group_by("state").agg(pl.col("n").sum()).iter_rows())
     parts = ", ".join(f"{n:,} {state}" for state, n in sorted(counts.items()))
-    changed = summary.n_read > 0
+    changed = summary.n_read > 0 or summary.n_gone > 0
     message = f"{summary.n_read:,} new or changed of {summary.n_seen:,} files ({parts})"
     return StageSummary("ingest", changed, message if changed else f"nothing new ({parts})", counts)
 

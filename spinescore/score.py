@@ -18,13 +18,16 @@ from spinescore.domain import StageSummary
 from spinescore.errors import IntendedUseError
 from spinescore.shell.backends import Backend, open_backend
 from spinescore.shell.bundles import Bundle
+from spinescore.shell.pixel_facts import flag_images, store_pixel_facts
 from spinescore.shell.preparation import PendingImage, Prepared, prepare_image
+from spinescore.shell.remembered_rules import known_thresholds
 from spinescore.shell.warehouse import Warehouse
 from spinescore.shell.workers import WorkerFailure, map_supervised
 
 BATCH_IMAGES = 16
 COMMIT_IMAGES = 128
 IMAGE_TIMEOUT_S = 60.0
+DECODER_MEMORY_BYTES = 6 << 30  # address space of a worker: libraries take some, a bomb would take all
 T = TypeVar("T")
 
 
@@ -76,11 +79,13 @@ def score(
         "score", {"device": backend.device, "bundle": bundle.name}, model_id=bundle.model_id
     ) as run:
         _store_model(warehouse, bundle, run.run_id)
+        prepare = partial(prepare_image, spec=bundle.spec, thresholds=known_thresholds(warehouse))
         images = [PendingImage(*row) for row in pending.drop("synthetic").iter_rows()]
         n_failed = 0
-        for chunk in _chunks(_predict(images, backend, request), COMMIT_IMAGES):
+        for chunk in _chunks(_predict(images, backend, request, prepare), COMMIT_IMAGES):
             n_failed += _commit(warehouse, chunk, bundle, backend, run.run_id)
             progress(len(chunk), len(images))
+        flag_images(warehouse)
         run.counts = {"scored": len(images) - n_failed, "failed": n_failed}
         run.outcome = "partial" if n_failed else "done"
     return _summary(warehouse, key, n_new=len(images), n_failed=n_failed)
@@ -97,18 +102,35 @@ def _refuse_misuse(bundle: Bundle, pending: pl.DataFrame, *, force: bool) -> Non
 
 
 def _predict(
-    images: Sequence[PendingImage], backend: Backend, request: ScoreRequest
+    images: Sequence[PendingImage],
+    backend: Backend,
+    request: ScoreRequest,
+    prepare: Callable[[PendingImage], Prepared],
 ) -> Iterator[tuple[PendingImage, Prepared, np.ndarray[Any, Any] | None]]:
-    """Yield each image with its preparation and age distribution (None where preparation failed)."""
-    prepare = partial(prepare_image, spec=request.bundle.spec)
+    """Yield each image with its preparation and its age distribution.
+
+    There is none where preparation failed, nor where a touched file gives the network what it saw before.
+    """
     workers = request.workers or os.cpu_count() or 1
-    prepared = map_supervised(prepare, images, workers=workers, timeout_s=IMAGE_TIMEOUT_S)
+    prepared = map_supervised(
+        prepare,
+        images,
+        workers=workers,
+        timeout_s=IMAGE_TIMEOUT_S,
+        memory_limit_bytes=DECODER_MEMORY_BYTES,
+    )
     for chunk in _chunks(prepared, BATCH_IMAGES):
         outcomes = [(image, _as_prepared(result)) for image, result in chunk]
-        ready = [p.image for _, p in outcomes if p.image is not None]
+        ready = [p.image for image, p in outcomes if p.image is not None and not _is_known(image, p)]
         distributions = iter(backend.predict(np.stack(ready)[:, None]) if ready else ())
         for image, result in outcomes:
-            yield image, result, None if result.image is None else next(distributions)
+            needs_none = result.image is None or _is_known(image, result)
+            yield image, result, None if needs_none else next(distributions)
+
+
+def _is_known(image: PendingImage, prepared: Prepared) -> bool:
+    """Tell whether only the file was touched: the network saw this very input before."""
+    return prepared.image is not None and image.scored_input_sha256 == prepared.input_sha256
 
 
 def _as_prepared(result: Prepared | WorkerFailure) -> Prepared:
@@ -126,22 +148,31 @@ def _commit(
 ) -> int:
     """Write one chunk in one transaction and return how many of it failed."""
     shared = {"model_id": bundle.model_id, "preprocessing_id": bundle.spec.preprocessing_id, "run_id": run_id}
-    scores, failures = [], []
+    scores, failures, touched = [], [], []
+    facts = [prepared.facts for _, prepared, _ in chunk if prepared.facts is not None]
     for image, prepared, distribution in chunk:
         row = shared | {
             "sop_instance_uid": image.sop_instance_uid,
             "size_bytes": image.size_bytes,
             "modified_ns": image.modified_ns,
         }
+        if distribution is None and prepared.image is not None:
+            touched.append(row)
+            continue
         if distribution is None:
             failures.append(row | {"reason": prepared.reason, "detail": prepared.detail})
             continue
         kind = {"kind": image.kind, "device": backend.device, "precision": backend.precision}
-        scores.append(row | kind | _age(distribution, bundle.first_age, prepared.pixel_sha256))
-    keys = pl.DataFrame([{k: r[k] for k in KEY} for r in scores + failures])
+        hashes = {"pixel_sha256": prepared.pixel_sha256, "input_sha256": prepared.input_sha256}
+        scores.append(row | kind | hashes | _age(distribution, bundle.first_age))
+    keys = pl.DataFrame([{k: r[k] for k in KEY} for r in scores + failures], KEY_COLUMNS)
     with warehouse.transaction():
         for table in ("scores", "score_failures", "corrected_scores"):
             warehouse.delete(table, keys)
+        if facts:
+            store_pixel_facts(warehouse, facts, run_id)
+        if touched:
+            warehouse.execute("score/touch", incoming=pl.DataFrame(touched))
         if scores:
             warehouse.append("scores", pl.DataFrame(scores))
         if failures:
@@ -150,16 +181,16 @@ def _commit(
 
 
 KEY = ("sop_instance_uid", "model_id", "preprocessing_id")
+KEY_COLUMNS = dict.fromkeys(KEY, pl.String)
 
 
-def _age(distribution: np.ndarray[Any, Any], first_age: int, pixel_sha256: str) -> dict[str, Any]:
+def _age(distribution: np.ndarray[Any, Any], first_age: int) -> dict[str, Any]:
     mean = float(expectation(distribution[None], first_age)[0])
     return {
         "spine_age": mean,
         "spine_age_rounded": int(round_age(np.array([mean]))[0]),
         "spine_age_sd": float(np.sqrt(variance(distribution[None], first_age)[0])),
         "age_distribution": distribution.astype(np.float32).tolist(),
-        "pixel_sha256": pixel_sha256,
     }
 
 

@@ -40,6 +40,7 @@ class ImagesSection(Section):
     """[images]: where DICOM files come from and which image stands for a subject."""
 
     sources: tuple[Path, ...] = ()
+    rules: Path | None = Field(default=None, description="TOML file of eligibility rules of one's own.")
     kind: Literal["auto", "radiograph", "vfa"] = "auto"
     index_image: Literal["first", "last", "mean"] = "first"
 
@@ -303,7 +304,10 @@ def _resolve_paths(study: Study, folder: Path) -> Study:
             update={"database": resolve(study.study.database), "output": resolve(study.study.output)}
         ),
         "images": study.images.model_copy(
-            update={"sources": tuple(resolve(source) for source in study.images.sources)}
+            update={
+                "sources": tuple(resolve(source) for source in study.images.sources),
+                "rules": resolve(study.images.rules) if study.images.rules else None,
+            }
         ),
         "model": study.model.model_copy(
             update={"bundle": bundle if bundle == "demo" else str(resolve(Path(bundle)))}

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from spinescore import __version__
-from spinescore.cli import data, demonstration, model, schedule, study, training
+from spinescore.cli import archive, data, demonstration, model, schedule, study, training
 from spinescore.cli.console import EXIT_INTERRUPTED, fail
 from spinescore.errors import SpineScoreError
 
@@ -37,7 +37,7 @@ def _root(
     """Hold the options of the bare command."""
 
 
-for group in (data, study, training, demonstration):
+for group in (archive, data, study, training, demonstration):
     group.register(app)
 app.add_typer(study.calibrate_app, name="calibrate")
 app.add_typer(schedule.app, name="schedule")

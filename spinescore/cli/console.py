@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 EXIT_PARTIAL = 3
 EXIT_INTERRUPTED = 130  # Typer's own status for Ctrl-C
 
+Database = Annotated[
+    Path,
+    typer.Option("--database", "-d", envvar="SPINESCORE_DATABASE", help="The DuckDB file.", show_envvar=True),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
@@ -39,7 +44,7 @@ class Output:
     def say(self, text: str = "") -> None:
         """Print a line for a person, on standard output."""
         if not self._silent:
-            typer.echo(text)
+            typer.echo("\n".join(plain_text(line) for line in text.split("\n")))
 
     def emit(self, value: Mapping[str, Any]) -> None:
         """Print the JSON object for a machine."""
@@ -165,4 +170,9 @@ def _cell(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.3f}"
-    return str(value)
+    return plain_text(str(value))
+
+
+def plain_text(text: str) -> str:
+    """Return a text with its control characters escaped, so that a header cannot steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,4 +1,4 @@
-"""ingest, score, status, runs: files and images."""
+"""score, status, runs: what the database holds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spinescore.cli.archive import ListFile, ListState, list_files, show_states
 from spinescore.cli.console import (
     CORRECTION_COLUMNS,
     EXIT_PARTIAL,
+    Database,
     Json,
     Output,
     Quiet,
@@ -19,62 +21,12 @@ from spinescore.cli.console import (
 if TYPE_CHECKING:
     import polars as pl
 
-Database = Annotated[
-    Path,
-    typer.Option("--database", "-d", envvar="SPINESCORE_DATABASE", help="The DuckDB file.", show_envvar=True),
-]
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(ingest)
     app.command()(score)
     app.command()(status)
     app.command()(runs)
-
-
-def ingest(
-    sources: Annotated[list[Path], typer.Argument(help="Folders and files to look through.")],
-    database: Database,
-    keep_identifiers: Annotated[
-        bool, typer.Option("--keep-identifiers", help="Store patient ids as they are, not as pseudonyms.")
-    ] = False,
-    list_state: Annotated[
-        str | None,
-        typer.Option("--list", help="Afterwards list the paths in a state: rejected, excluded, duplicate."),
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Index DICOM files: one row per image, one state and reason per path. Unchanged files are skipped."""
-    from spinescore.domain import StageSummary
-    from spinescore.ingest import ingest as ingest_files
-    from spinescore.shell.warehouse import open_warehouse
-
-    output = Output(as_json, quiet)
-    with open_warehouse(database, create=True) as warehouse:
-        with output.listening() as listener:
-            listener.stage("ingest")
-            summary = ingest_files(
-                warehouse, sources, keep_identifiers=keep_identifiers or None, progress=listener.advance
-            )
-            message = f"{summary.n_read:,} new or changed of {summary.n_seen:,} files"
-            listener.done(StageSummary("ingest", summary.n_read > 0, message))
-        _show_states(output, summary.states, database)
-        listed = warehouse.fetch("ingest/listed", state=list_state) if list_state else None
-        if listed is not None:
-            output.table(list_state or "", listed.columns, listed.rows())
-        output.emit(
-            {
-                "run_id": summary.run_id,
-                "seen": summary.n_seen,
-                "read": summary.n_read,
-                "states": summary.states.to_dicts(),
-                **({"listed": listed.to_dicts()} if listed is not None else {}),
-            }
-        )
-    if summary.has_rejects:
-        raise typer.Exit(EXIT_PARTIAL)
 
 
 def score(
@@ -116,26 +68,33 @@ def score(
         raise typer.Exit(EXIT_PARTIAL)
 
 
-def status(database: Database, as_json: Json = False) -> None:
-    """Show what the database holds: files by state, scores by model, corrections, the last runs."""
+def status(
+    database: Database, list_state: ListState = None, list_to: ListFile = None, as_json: Json = False
+) -> None:
+    """Show what the database holds: files by state, flags, scores by model, corrections, the last runs."""
     from spinescore.shell.warehouse import open_warehouse
 
     output = Output(as_json)
     with open_warehouse(database) as warehouse:
         states = warehouse.fetch("ingest/states")
+        flags = warehouse.fetch("ingest/flags")
         models = warehouse.fetch("score/by_model")
         corrections = warehouse.fetch("calibrate/list")
         history = warehouse.fetch("run/list").tail(8)
-    _show_states(output, states, database)
+        show_states(output, states, database)
+        output.table("Flags of indexed images", ["flag", "images"], flags.rows())
+        listed = list_files(warehouse, output, list_state, list_to)
     output.table("Scores", models.columns, models.rows())
     output.table("Corrections, newest first", CORRECTION_COLUMNS, correction_rows(corrections))
     _show_runs(output, history)
     output.emit(
         {
             "files": states.to_dicts(),
+            "flags": flags.to_dicts(),
             "scores": models.to_dicts(),
             "corrections": corrections.to_dicts(),
             "runs": history.to_dicts(),
+            **listed,
         }
     )
 
@@ -149,15 +108,6 @@ def runs(database: Database, as_json: Json = False) -> None:
         history = warehouse.fetch("run/list")
     _show_runs(output, history)
     output.emit({"runs": history.to_dicts()})
-
-
-def _show_states(output: Output, states: pl.DataFrame, database: Path) -> None:
-    output.table("Files by state", ["state", "reason", "files"], states.rows())
-    if states.filter(states["state"] == "indexed").is_empty() and not states.is_empty():
-        output.say("No lateral spine image is among these files.")
-        output.say(f"See why, file by file: spinescore ingest SOURCE --database {database} --list excluded")
-    if not states.filter(states["state"] == "rejected").is_empty():
-        output.say(f"List them with: spinescore ingest SOURCE --database {database} --list rejected")
 
 
 def _show_runs(output: Output, history: pl.DataFrame) -> None:

@@ -6,9 +6,9 @@ import hashlib
 import hmac
 import os
 import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from spinescore.core.imaging.header import Pseudonymise
 from spinescore.errors import DatabaseError
 from spinescore.shell.resources import home
 from spinescore.shell.warehouse import Warehouse
@@ -26,7 +26,22 @@ def identifier_text(patient_id: str, issuer: str | None) -> str:
     return f"{issuer.strip()}\\{patient_id.strip()}" if issuer else patient_id.strip()
 
 
-def pseudonymiser(warehouse: Warehouse, *, keep_identifiers: bool | None = None) -> Pseudonymise:
+@dataclass(frozen=True, slots=True)
+class Pseudonymiser:
+    """From patient id and issuer to subject id: HMAC-SHA256 under ``key``, or verbatim without one."""
+
+    key: bytes | None = field(repr=False)
+
+    def __call__(self, patient_id: str, issuer: str | None) -> str:
+        """Return the subject id of a patient id."""
+        identifier = identifier_text(patient_id, issuer)
+        if self.key is None:
+            return identifier
+        digest = hmac.new(self.key, identifier.encode("utf-8", "surrogateescape"), hashlib.sha256)
+        return digest.hexdigest()[:PSEUDONYM_LENGTH]
+
+
+def pseudonymiser(warehouse: Warehouse, *, keep_identifiers: bool | None = None) -> Pseudonymiser:
     """Return the database's way from patient id to subject id, fixing it on first use.
 
     Parameters
@@ -50,17 +65,7 @@ def pseudonymiser(warehouse: Warehouse, *, keep_identifiers: bool | None = None)
         raise DatabaseError(
             f"{warehouse.path} holds {mode}; it cannot also hold {wanted}.", "Use another database file."
         )
-    if wanted == "verbatim":
-        return identifier_text
-    key = _key(warehouse)
-
-    def pseudonym(patient_id: str, issuer: str | None) -> str:
-        digest = hmac.new(
-            key, identifier_text(patient_id, issuer).encode("utf-8", "surrogateescape"), hashlib.sha256
-        )
-        return digest.hexdigest()[:PSEUDONYM_LENGTH]
-
-    return pseudonym
+    return Pseudonymiser(None if wanted == "verbatim" else _key(warehouse))
 
 
 def _key(warehouse: Warehouse) -> bytes:

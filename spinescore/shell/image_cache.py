@@ -23,7 +23,7 @@ TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheItem:
-    """One image to train on; ``source`` is a path, or what the cache's reader understands."""
+    """One image to train on; ``source`` is a location, or what the cache's reader understands."""
 
     subject_id: str
     kind: Kind
@@ -69,11 +69,13 @@ class _PreprocessItem:
         return np.rint(image * 255).astype(np.uint8)
 
 
-def read_file(path: Path) -> ReadPixels:
-    """Decode a DICOM file; the reader of an indexed database's images."""
+def read_file(location: bytes) -> ReadPixels:
+    """Decode a DICOM file or a member of an archive; the reader of an indexed database's images."""
     from spinescore.shell.decoding import decode  # workers that render phantoms need no decoders
+    from spinescore.shell.locations import open_location
 
-    decoded = decode(path)
+    with open_location(location) as handle:
+        decoded = decode(handle)
     return ReadPixels(decoded.pixels, decoded.photometric, decoded.padding_value)
 
 

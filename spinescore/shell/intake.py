@@ -1,188 +1,354 @@
-"""Folders and files -> the paths to look at; a path -> its header."""
+"""A candidate -> what its header comes to; runs in worker processes.
+
+The common case is read by :class:`ElementWalker` from the first kilobytes; whatever it hands
+over is read by pydicom, under a time limit.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
-import stat
+import signal
 import struct
+import threading
 import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from types import FrameType
+from typing import BinaryIO, NoReturn
 
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
-from spinescore.core.imaging.header import Pseudonymise, Reading, read_header
-from spinescore.errors import SourceError
+from spinescore.core.imaging.element_walker import (
+    AFTER_WANTED,
+    CODE_MEANING,
+    CODE_TAGS,
+    CODE_VALUE,
+    CODING_SCHEME,
+    DEFLATED,
+    EXPLICIT_LITTLE,
+    FIRST_WINDOW,
+    FLOAT_PIXELS,
+    IMPLICIT_LITTLE,
+    ITEM,
+    MEDIA_STORAGE_INSTANCE,
+    NUMBER_TAGS,
+    PIXEL_DATA,
+    SEQUENCE_END,
+    UNDEFINED,
+    WANTED,
+    ElementWalker,
+    OddFileError,
+    ReadAt,
+    code_text,
+)
+from spinescore.core.imaging.header import Elements, HeaderReader, Reading
+from spinescore.errors import DecodingError
+from spinescore.shell.decoding import INFLATE_LIMIT_BYTES
+from spinescore.shell.locations import SEPARATOR, Candidate, open_location
 
-PIXEL_DATA = 0x7FE00010
-PIXEL_DATA_TAG = (0x7FE0, 0x0010)
-LONG_VRS = (b"OB", b"OW", b"OD", b"OF", b"UN")
+SLOW_FILE_S = 10.0
+MOST_FRAGMENTS = 100_000
+BARE_DATA_SET_GROUPS = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
+BAD_HEADER = (
+    BytesLengthException,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    NotImplementedError,
+    OverflowError,
+    AssertionError,
+    struct.error,
+    zlib.error,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A path and what ``stat`` says of it; a link to a file stands for that file."""
+def read_candidate(candidate: Candidate, reader: HeaderReader) -> Reading:
+    """Read one location's header and check that its pixels can be all there.
 
-    path_bytes: bytes
-    size_bytes: int
-    modified_ns: int
-    is_regular: bool
-    is_symlink: bool
-
-    @property
-    def path(self) -> str:
-        """The path as text: bytes that are not UTF-8 are backslash-escaped."""
-        return display_path(self.path_bytes)
-
-
-def display_path(path_bytes: bytes) -> str:
-    """Return a path as text that any program can hold.
-
-    >>> display_path(b"a\\xff.dcm")
-    'a\\\\xff.dcm'
+    Never raises for what a file holds: that is a state and a reason.
     """
-    return path_bytes.decode("utf-8", "backslashreplace")
-
-
-def find_candidates(sources: Iterable[Path]) -> Iterator[Candidate]:
-    """Yield every path under the sources, in a stable order; links to folders are not followed.
-
-    Raises
-    ------
-    SourceError
-        If a source does not exist.
-    """
-    places = list(sources)
-    for source in places:
-        if not source.exists():
-            raise SourceError(f"No file or folder at {source}.", "Check the path; is the share mounted?")
-    for source in places:
-        root = os.fsencode(source.resolve())
-        if source.is_dir():
-            yield from _walk(root)
-        else:
-            yield _candidate(root)
-
-
-def _walk(folder: bytes) -> Iterator[Candidate]:
-    with os.scandir(folder) as entries:
-        ordered = sorted(entries, key=lambda entry: entry.name)
-    for entry in ordered:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path)
-        else:
-            yield _candidate(entry.path)
-
-
-def _candidate(path: bytes) -> Candidate:
-    status = os.lstat(path)
-    is_symlink = stat.S_ISLNK(status.st_mode)
-    if is_symlink and os.path.isfile(path):
-        status, is_symlink = os.stat(path), False
-    return Candidate(
-        path_bytes=path,
-        size_bytes=status.st_size,
-        modified_ns=status.st_mtime_ns,
-        is_regular=stat.S_ISREG(status.st_mode),
-        is_symlink=is_symlink,
-    )
-
-
-def read_candidate(candidate: Candidate, pseudonymise: Pseudonymise) -> Reading:
-    """Read one path's header and check that its pixels can be all there."""
-    early = _not_a_file_to_read(candidate)
-    if early:
-        return early
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what pydicom repairs in a header is no concern of a batch run
-        return _read_file(candidate, pseudonymise)
-
-
-def _read_file(candidate: Candidate, pseudonymise: Pseudonymise) -> Reading:
+    if candidate.refusal is not None:
+        state, reason, detail = candidate.refusal
+        return Reading(state, reason, detail or None)  # type: ignore[arg-type]
     try:
-        with open(candidate.path_bytes, "rb") as handle:
-            dataset = pydicom.dcmread(handle, stop_before_pixels=True)
-            transfer_syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
-            reading = read_header(dataset, transfer_syntax, pseudonymise)
-            if reading.state != "indexed":
-                return reading
-            return _pixel_problem(handle, dataset, transfer_syntax, candidate.size_bytes) or reading
+        if SEPARATOR in candidate.path_bytes:
+            with open_location(candidate.path_bytes) as handle:
+                return _read(_reader_of(handle), candidate.size_bytes, reader, candidate.path_bytes)
+        descriptor = os.open(candidate.path_bytes, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return _read(
+                lambda offset, length: os.pread(descriptor, length, offset),
+                candidate.size_bytes,
+                reader,
+                candidate.path_bytes,
+            )
+        finally:
+            os.close(descriptor)
+    except DecodingError as error:
+        return Reading("rejected", error.reason, error.message)
+    except PermissionError as error:
+        return Reading("rejected", "permission", error.strerror)
+    except FileNotFoundError:
+        return Reading("missing", "deleted", "it went away while the archive was being read")
+    except OSError as error:
+        return Reading("rejected", "unreadable", error.strerror or str(error))
+
+
+def _reader_of(handle: BinaryIO) -> ReadAt:
+    def read_at(offset: int, length: int) -> bytes:
+        handle.seek(offset)
+        return handle.read(length)
+
+    return read_at
+
+
+def _read(read_at: ReadAt, size_bytes: int, reader: HeaderReader, location: bytes) -> Reading:
+    head = read_at(0, FIRST_WINDOW)
+    if head[128:132] != b"DICM":
+        if not _may_be_bare_data_set(head):
+            return Reading("excluded", "not_dicom")
+        return _read_with_pydicom(location, size_bytes, reader)
+    walker = ElementWalker(read_at, size_bytes)
+    try:
+        walker.begin(head)
+        return _read_walking(walker, head, reader)
+    except OddFileError:
+        if walker.transfer_syntax == DEFLATED:
+            return _read_deflated(read_at, walker, reader)
+        return _read_with_pydicom(location, size_bytes, reader)
+
+
+def _may_be_bare_data_set(head: bytes) -> bool:
+    """Tell whether a file without preamble begins as data sets do (a group 0002 or 0008 element)."""
+    return len(head) > 8 and head[:2] in BARE_DATA_SET_GROUPS and head[2:4] in _FIRST_ELEMENTS
+
+
+_FIRST_ELEMENTS = frozenset(
+    bytes(pair) for low in (0x00, 0x01, 0x02, 0x05, 0x08, 0x12, 0x16, 0x18) for pair in ((low, 0), (0, low))
+)
+
+
+def _read_walking(walker: ElementWalker, head: bytes, reader: HeaderReader) -> Reading:
+    goes_on = walker.walk(head, 0, AFTER_WANTED)
+    if not goes_on and walker.position != walker.size_bytes:
+        return _ends_within_header(walker.found, reader)
+    decided = reader.decide(walker.found)
+    if isinstance(decided, Reading):
+        return decided
+    reading = reader.read(walker.found, walker.transfer_syntax, *decided)
+    if reading.state != "indexed":
+        return reading
+    problem = _pixel_problem(walker, head)
+    if problem is None:
+        return reading
+    return Reading("rejected", *problem, rule=reading.rule, fields=reading.fields)
+
+
+def _ends_within_header(elements: Elements, reader: HeaderReader) -> Reading:
+    """Return what a header comes to whose file ends within it: another modality's is not ours to reject."""
+    decided = reader.decide({**elements, **dict.fromkeys(NUMBER_TAGS, b"\0\0")})
+    if isinstance(decided, Reading) and decided.reason in ("modality", "dicomdir"):
+        return decided
+    return Reading("rejected", "truncated", "the file ends within its header")
+
+
+def _pixel_problem(walker: ElementWalker, head: bytes) -> tuple[str, str] | None:
+    """Check what follows the header: pixel data, as long as rows and columns ask, all within the file."""
+    syntax_form = _form(walker.transfer_syntax)
+    if syntax_form == "unknown":
+        return "transfer_syntax", walker.transfer_syntax or "missing"
+    if not walker.walk(head, 0, FLOAT_PIXELS):
+        ends_cleanly = walker.position == walker.size_bytes
+        return ("no_pixel_data", "the header ends the file") if ends_cleanly else ("truncated", "no pixels")
+    tag, offset, length = walker.element_at()
+    if tag != PIXEL_DATA:
+        return "bit_depth" if tag < PIXEL_DATA else "no_pixel_data", f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    if syntax_form == "encapsulated":
+        return _fragment_problem(walker.read_at, offset, length, walker.size_bytes)
+    return _length_problem(walker.found, offset, length, walker.size_bytes)
+
+
+@lru_cache(maxsize=256)
+def _form(transfer_syntax: str) -> str:
+    uid = UID(transfer_syntax)
+    if not uid.is_transfer_syntax or uid.is_private:
+        return "unknown"
+    return "encapsulated" if uid.is_encapsulated else "native"
+
+
+def _length_problem(elements: Elements, offset: int, length: int, size_bytes: int) -> tuple[str, str] | None:
+    if length == UNDEFINED:
+        return "malformed", "pixel data in fragments under an uncompressed transfer syntax"
+    rows, columns, allocated = (int.from_bytes(elements[tag], "little") for tag in _FRAME_TAGS)
+    expected = rows * columns * allocated // 8
+    if offset + length > size_bytes:
+        return "truncated", f"{max(0, size_bytes - offset)} of {length} pixel bytes are there"
+    if length < expected:
+        return "pixel_length", f"{length} bytes for {expected} expected"
+    return None
+
+
+_FRAME_TAGS = (0x00280010, 0x00280011, 0x00280100)
+
+
+def _fragment_problem(read_at: ReadAt, offset: int, length: int, size_bytes: int) -> tuple[str, str] | None:
+    """Walk the items of encapsulated pixel data to their end (PS3.5 A.4)."""
+    if length != UNDEFINED:
+        return "malformed", "compressed pixel data of defined length"
+    n_bytes = -1  # the first item is the offset table
+    for _ in range(MOST_FRAGMENTS):
+        header = read_at(offset, 8)
+        if len(header) < 8:
+            return "truncated", "the file ends within its compressed pixels"
+        group, element, item_length = struct.unpack("<HHI", header)
+        tag = group << 16 | element
+        if tag == SEQUENCE_END:
+            return None if n_bytes > 0 else ("no_pixel_data", "no fragment of compressed pixels")
+        if tag != ITEM or item_length == UNDEFINED:
+            return "malformed", f"({group:04X},{element:04X}) where a fragment belongs"
+        offset += 8 + item_length
+        if offset > size_bytes:
+            return "truncated", "the file ends within its compressed pixels"
+        n_bytes = 0 if n_bytes < 0 else n_bytes + item_length
+    return "malformed", f"more than {MOST_FRAGMENTS} fragments"
+
+
+def _read_deflated(read_at: ReadAt, meta: ElementWalker, reader: HeaderReader) -> Reading:
+    """Inflate within bounds and walk what comes out (PS3.5 A.5)."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        content = inflater.decompress(read_at(meta.position, meta.size_bytes), INFLATE_LIMIT_BYTES)
+    except zlib.error as error:
+        return Reading("rejected", "malformed", f"the deflated stream: {error}")
+    if inflater.unconsumed_tail:
+        return Reading("rejected", "inflate_limit", f"inflates to more than {INFLATE_LIMIT_BYTES >> 20} MiB")
+    if not inflater.eof:
+        return Reading("rejected", "truncated", "the deflated stream has no end")
+    walker = ElementWalker(lambda offset, length: content[offset : offset + length], len(content))
+    walker.found.update(meta.found)
+    try:
+        walker.begin_data_set(content[:FIRST_WINDOW], DEFLATED)
+        return _read_walking(walker, content[:FIRST_WINDOW], reader)
+    except OddFileError as odd:
+        return Reading("rejected", "malformed", f"the inflated data set: {odd}")
+
+
+def _read_with_pydicom(location: bytes, size_bytes: int, reader: HeaderReader) -> Reading:
+    """Read a file the walker handed over; the truth, slowly."""
+    try:
+        with _time_limit(SLOW_FILE_S), warnings.catch_warnings(), open_location(location) as handle:
+            warnings.simplefilter("ignore")  # what pydicom repairs in a header is no concern of a batch run
+            dataset = pydicom.dcmread(handle, stop_before_pixels=True, force=True)
+            return _read_dataset(dataset, handle, size_bytes, reader)
     except InvalidDicomError:
         return Reading("excluded", "not_dicom")
-    except PermissionError as error:
-        return Reading("rejected", "permission", str(error.strerror))
+    except TimeoutError:
+        return Reading("rejected", "timeout", f"its header took more than {SLOW_FILE_S:g} s")
+    except RecursionError:
+        return Reading("rejected", "nesting", "sequences nested beyond reason")
     except EOFError as error:
         return Reading("rejected", "truncated", str(error) or "the file ends within an element")
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        NotImplementedError,
-        RecursionError,
-    ) as error:
+    except MemoryError:
+        return Reading("rejected", "malformed", "an element larger than memory")
+    except BAD_HEADER as error:
         return Reading("rejected", "malformed", f"{type(error).__name__}: {error}")
 
 
-def _not_a_file_to_read(candidate: Candidate) -> Reading | None:
-    if candidate.is_symlink:
-        return Reading("excluded", _symlink_reason(candidate.path_bytes))
-    if not candidate.is_regular:
-        return Reading("excluded", "not_regular")
-    if candidate.size_bytes == 0:
-        return Reading("rejected", "empty")
-    return None
+def _read_dataset(dataset: FileDataset, handle: BinaryIO, size_bytes: int, reader: HeaderReader) -> Reading:
+    elements, syntax = elements_of(dataset), transfer_syntax_of(dataset)
+    if not elements:
+        return Reading("excluded", "not_dicom")
+    decided = reader.decide(elements)
+    if isinstance(decided, Reading):
+        return decided
+    reading = reader.read(elements, syntax, *decided)
+    if reading.state != "indexed":
+        return reading
+    problem = _pixel_problem_at(handle, elements, syntax, size_bytes)
+    if problem is None:
+        return reading
+    return Reading("rejected", *problem, rule=reading.rule, fields=reading.fields)
 
 
-def _symlink_reason(path: bytes) -> str:
-    if not os.path.exists(path):
-        return "symlink_dangling"
-    return "symlink_dir" if os.path.isdir(path) else "not_regular"
+def transfer_syntax_of(dataset: FileDataset) -> str:
+    """Return the transfer syntax; where none is named, the encoding pydicom found."""
+    named = str(dataset.file_meta.get("TransferSyntaxUID", "")).strip(" \0")
+    implicit, _ = dataset.original_encoding
+    return named or (IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE)
 
 
-def _pixel_problem(
-    handle: BinaryIO, dataset: pydicom.Dataset, transfer_syntax: str, size_bytes: int
-) -> Reading | None:
-    """Check what follows the header: pixel data, as long as rows and columns ask, all within the file.
-
-    ``handle`` stands where pydicom stopped, at the tag of the pixel data (PS3.5 7.1).
-    """
-    syntax = UID(transfer_syntax)
-    if not syntax.is_transfer_syntax:
-        return Reading("rejected", "transfer_syntax", transfer_syntax or "missing")
-    if syntax.is_deflated:
-        return None  # only inflating tells; decoding does
-    order = "<" if syntax.is_little_endian else ">"
-    start = handle.read(12)
-    if len(start) < 12 or struct.unpack(f"{order}HH", start[:4]) != PIXEL_DATA_TAG:
-        return Reading("rejected", "no_pixel_data")
-    if syntax.is_compressed:
-        return None
-    long_form = start[4:6] in LONG_VRS and not syntax.is_implicit_VR
-    (length,) = struct.unpack(f"{order}I", start[8:12] if long_form else start[4:8])
-    begins = handle.tell() - (0 if long_form else 4)
-    expected = int(dataset.Rows) * int(dataset.Columns) * (int(dataset.BitsAllocated) // 8)
-    if begins + length > size_bytes:
-        return Reading("rejected", "truncated", f"{size_bytes - begins} of {length} pixel bytes are there")
-    if length < expected:
-        return Reading("rejected", "pixel_length", f"{length} bytes for {expected} expected")
-    return None
+def elements_of(dataset: Dataset) -> dict[int, bytes]:
+    """Return the wanted elements of a data set as the walker would have found them."""
+    _, little_endian = dataset.original_encoding
+    found: dict[int, bytes] = {}
+    for tag in WANTED & set(map(int, dataset.keys())):
+        if tag in CODE_TAGS:
+            found[tag] = _codes_of(dataset[tag])
+            continue
+        value = dataset.get_item(tag).value
+        content = value if isinstance(value, bytes) else str(value or "").encode("utf-8", "replace")
+        found[tag] = content[::-1] if tag in NUMBER_TAGS and not little_endian else content
+    announced = getattr(dataset, "file_meta", Dataset()).get("MediaStorageSOPInstanceUID")
+    if announced:
+        found[MEDIA_STORAGE_INSTANCE] = str(announced).encode("ascii", "replace")
+    return found
 
 
-def hash_file(path_bytes: bytes) -> str:
-    """Return the SHA-256 of a file's bytes, as hex."""
-    with open(path_bytes, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def _codes_of(sequence: DataElement) -> bytes:
+    codes = []
+    for item in sequence.value or ():
+        values = (item.get_item(tag) for tag in (CODING_SCHEME, CODE_VALUE, CODE_MEANING))
+        codes.append(code_text(*(_raw(value) for value in values)))
+    return b"; ".join(codes)
 
 
-def hash_pixel_bytes(path_bytes: bytes) -> str:
-    """Return the SHA-256 of a file's PixelData value as stored, as hex."""
-    with open(path_bytes, "rb") as handle:
-        dataset = pydicom.dcmread(handle)
-        return hashlib.sha256(dataset[PIXEL_DATA].value).hexdigest()
+def _raw(element: object) -> bytes:
+    value = getattr(element, "value", None)
+    return value if isinstance(value, bytes) else str(value or "").encode("utf-8", "replace")
+
+
+def _pixel_problem_at(
+    handle: BinaryIO, elements: Elements, syntax: str, size_bytes: int
+) -> tuple[str, str] | None:
+    """Check the pixel data at the handle's position, where pydicom stopped (PS3.5 7.1)."""
+    uid = UID(syntax)
+    if _form(syntax) == "unknown":
+        return "transfer_syntax", syntax or "missing"
+    start = handle.tell()
+    order = "<" if uid.is_little_endian else ">"
+    header = handle.read(12)
+    if len(header) < 12 or struct.unpack(f"{order}HH", header[:4]) != (PIXEL_DATA >> 16, PIXEL_DATA & 0xFFFF):
+        return "no_pixel_data", "the header ends the file"
+    long_form = header[4:6] in (b"OB", b"OW", b"UN") and not uid.is_implicit_VR
+    (length,) = struct.unpack(f"{order}I", header[8:12] if long_form else header[4:8])
+    offset = start + (12 if long_form else 8)
+    if uid.is_encapsulated:
+        return _fragment_problem(_reader_of(handle), offset, length, size_bytes)
+    return _length_problem(elements, offset, length, size_bytes)
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in what runs longer; in the main thread, where signals arrive."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def give_up(_: int, __: FrameType | None) -> NoReturn:
+        raise TimeoutError
+
+    handler = signal.signal(signal.SIGALRM, give_up)
+    before = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before)
+        signal.signal(signal.SIGALRM, handler)

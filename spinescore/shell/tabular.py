@@ -1,4 +1,4 @@
-"""Follow-up tables (CSV, TSV, Parquet) -> polars, every column as text or as typed."""
+"""Tables (CSV, TSV, Parquet) -> polars, every column as text or as typed; and lists back to files."""
 
 from __future__ import annotations
 
@@ -59,3 +59,37 @@ READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     "tsv": lambda path: _read_delimited(path, "\t"),
     "parquet": pl.read_parquet,
 }
+
+
+def write_table(rows: pl.DataFrame, path: Path) -> None:
+    """Write a table by its suffix: .csv, .json or .parquet; in CSV, no cell is a formula to a spreadsheet.
+
+    Raises
+    ------
+    TableError
+        If the suffix names none of these, or the file cannot be written.
+    """
+    writers: dict[str, Callable[[], object]] = {
+        ".csv": lambda: rows.with_columns(_guarded(rows)).write_csv(path),
+        ".json": lambda: rows.write_json(path),
+        ".parquet": lambda: rows.write_parquet(path),
+    }
+    if path.suffix.lower() not in writers:
+        raise TableError(f"{path} names no format to write.", "End it in .csv, .json or .parquet.")
+    try:
+        writers[path.suffix.lower()]()
+    except OSError as error:
+        raise TableError(f"{path} cannot be written: {error.strerror}.", "Name another file.") from None
+
+
+def _guarded(rows: pl.DataFrame) -> list[pl.Expr]:
+    """Put an apostrophe before texts that a spreadsheet would take for a formula."""
+    texts = [pl.col(name) for name, kind in rows.schema.items() if kind == pl.String]
+    guarded = [pl.concat_str(pl.lit("'"), text) for text in texts]
+    return [
+        pl.when(text.str.contains(FORMULA_START)).then(safe).otherwise(text).name.keep()
+        for text, safe in zip(texts, guarded, strict=True)
+    ]
+
+
+FORMULA_START = r"^[=+\-@\t\r\n]"

@@ -41,7 +41,7 @@ def load_training_images(warehouse: Warehouse, study: Study, folder: Path) -> tu
             f"{warehouse.path} holds no image with a subject and an age in range.", "Ingest the images first."
         )
     items = [
-        CacheItem(subject_id=subject, kind=kind, age_years=age, source=Path(os.fsdecode(path)))
+        CacheItem(subject_id=subject, kind=kind, age_years=age, source=path)
         for subject, kind, age, path, _ in rows.iter_rows()
     ]
     spec = PreprocessingSpec(height=settings.height, width=settings.width)

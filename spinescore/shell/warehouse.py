@@ -21,7 +21,7 @@ from spinescore.shell.resources import resource, sql
 
 MEMORY_LIMIT = "4GB"
 STORAGE_VERSION = "v1.2.0"  # the default of DuckDB 2 cannot be opened by older readers
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(slots=True)
@@ -47,30 +47,35 @@ class Warehouse:
         self._connection.close()
 
     def fetch(self, name: str, **parameters: Any) -> pl.DataFrame:
-        """Run the query ``sql/<name>.sql`` and return its rows."""
-        return _rows(self._connection.sql(sql(name), params=parameters or None))
+        """Run the query ``sql/<name>.sql`` and return its rows.
+
+        A parameter that is a frame is a table to the query, under its own name.
+        """
+        with self._registered(_frames(parameters)):
+            return _rows(self._connection.sql(sql(name), params=_values(parameters)))
 
     def execute(self, name: str, **parameters: Any) -> None:
-        """Run the statement ``sql/<name>.sql``."""
-        self._connection.execute(sql(name), parameters or None)
+        """Run the statement ``sql/<name>.sql``; parameters are as in :meth:`fetch`."""
+        with self._registered(_frames(parameters)):
+            self._connection.execute(sql(name), _values(parameters))
 
     def append(self, table: str, rows: pl.DataFrame) -> None:
         """Append rows to a table by column name."""
         if rows.is_empty():
             return
         columns = ", ".join(f'"{name}"' for name in rows.columns)
-        with self._registered("incoming", rows):
+        with self._registered({"incoming": rows}):
             self._connection.execute(f'insert into "{table}" ({columns}) select {columns} from incoming')
 
     def replace(self, table: str, rows: pl.DataFrame) -> None:
         """Make ``table`` hold exactly these rows and columns."""
-        with self._registered("incoming", rows):
+        with self._registered({"incoming": rows}):
             self._connection.execute(f'create or replace table "{table}" as select * from incoming')
 
     def delete(self, table: str, keys: pl.DataFrame) -> None:
         """Delete the rows of a table whose key columns are among ``keys``."""
         columns = ", ".join(f'"{name}"' for name in keys.columns)
-        with self._registered("incoming", keys):
+        with self._registered({"incoming": keys}):
             self._connection.execute(
                 f'delete from "{table}" where ({columns}) in (select ({columns}) from incoming)'
             )
@@ -152,11 +157,11 @@ class Warehouse:
         )
 
     @contextmanager
-    def _registered(self, name: str, rows: pl.DataFrame) -> Iterator[None]:
-        self._connection.register(name, rows.to_arrow())
-        try:
-            yield
-        finally:
+    def _registered(self, frames: Mapping[str, pl.DataFrame]) -> Iterator[None]:
+        for name, rows in frames.items():
+            self._connection.register(name, rows.to_arrow())
+        yield
+        for name in frames:  # not after an error: an aborted transaction takes no more statements
             self._connection.unregister(name)
 
 
@@ -197,6 +202,15 @@ def open_warehouse(path: Path, *, create: bool = False) -> Warehouse:
         os.umask(previous_umask)
     _migrate(connection, path)
     return Warehouse(connection, path)
+
+
+def _frames(parameters: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
+    return {name: value for name, value in parameters.items() if isinstance(value, pl.DataFrame)}
+
+
+def _values(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+    values = {name: value for name, value in parameters.items() if not isinstance(value, pl.DataFrame)}
+    return values or None
 
 
 def _settings(fresh: bool) -> dict[str, Any]:

@@ -1,5 +1,6 @@
--- One row per image indexed before, with the file it was read from.
+-- One row per image among those asked for (registered as incoming), with the file it was read from.
 select
-    sop_instance_uid,
-    path_bytes
+    images.sop_instance_uid,
+    images.path_bytes
 from images
+inner join incoming on images.sop_instance_uid = incoming.sop_instance_uid

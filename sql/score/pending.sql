@@ -5,7 +5,9 @@ select
     images.synthetic,
     images.path_bytes,
     images.size_bytes,
-    images.modified_ns
+    images.modified_ns,
+    earlier.input_sha256 as scored_input_sha256,
+    pixel_facts.sop_instance_uid is not null as has_facts
 from images
 left join scores
     on
@@ -23,7 +25,18 @@ left join score_failures
         and score_failures.model_id = $model_id
         and score_failures.preprocessing_id = $preprocessing_id
         and not $retry
+left join scores as earlier
+    on
+        images.sop_instance_uid = earlier.sop_instance_uid
+        and images.kind = earlier.kind
+        and earlier.model_id = $model_id
+        and earlier.preprocessing_id = $preprocessing_id
+left join pixel_facts
+    on
+        images.sop_instance_uid = pixel_facts.sop_instance_uid
+        and images.size_bytes = pixel_facts.size_bytes
+        and images.modified_ns = pixel_facts.modified_ns
 where
     scores.sop_instance_uid is null
     and score_failures.sop_instance_uid is null
-order by images.sop_instance_uid
+order by images.path_bytes

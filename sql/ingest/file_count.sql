@@ -1,0 +1,3 @@
+-- One row: the number of paths ever seen.
+select count(*) as n
+from files

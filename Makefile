@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Without a GPU the CPU build of torch is enough, and spares gigabytes.
 TORCH := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo "torch>=2.8" || echo "torch==2.13.0")
-DEBIAN_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 poppler-utils dicom3tools cron
+DEBIAN_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 poppler-utils dicom3tools cron dcmtk libgdcm-tools libopenjp2-tools openjph-tools
 
 .PHONY: help install system demo test check lint bench docs demo-bundle clean
 

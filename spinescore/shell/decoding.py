@@ -1,66 +1,46 @@
 """A DICOM file -> its pixels; the decoder is named per transfer syntax, never left to a default order.
 
-MONOCHROME1 comes back as stored: preprocessing inverts it, nothing else does.
+MONOCHROME1 comes back as stored: preprocessing inverts it, nothing else does. Overlays, in the
+unused bits or beside the pixels, are no part of them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-import struct
-import tempfile
+import warnings
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import generate_frames
-from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.dataset import Dataset
+from pydicom.encaps import generate_fragments, parse_basic_offsets
 from pydicom.pixels.processing import apply_modality_lut
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-    SecondaryCaptureImageStorage,
-)
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
+from spinescore.core.imaging.pixel_format import (
+    UNREADABLE,
+    PixelFormat,
+    Stored,
+    align_bits,
+    hash_pixels,
+    read_pixel_format,
+)
 from spinescore.core.imaging.preprocessing import PaddingValue
 from spinescore.errors import DecodingError
+from spinescore.shell.encoding import has_prefix, may_be_bare_data_set, transfer_syntax_of
+from spinescore.shell.frame_decoders import LOSSY, decode_frame
 
-Stored = NDArray[Any]
-MIN_SIDE_PIXELS = 64
-MAX_PIXELS = 1 << 27
+MAX_FILE_BYTES = 1 << 30
+READ_STEP_BYTES = 1 << 26
 INFLATE_LIMIT_BYTES = 1 << 29
-JPEG_2000_FAMILY = "1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20"
-UNREADABLE = (
-    InvalidDicomError,
-    BytesLengthException,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    OverflowError,
-    RecursionError,
-    MemoryError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
+INFLATE_STEP_BYTES = 1 << 24
+FLOAT_PIXELS = "FloatPixelData", "DoubleFloatPixelData"
+ITEM_TAG = b"\xfe\xff\x00\xe0"
+STARTS_OF_FRAME = b"\xff\xd8\xff", b"\xff\x4f\xff\x51"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +59,8 @@ class Decoded:
         Of size and stored values, the same whatever the transfer syntax.
     transfer_syntax : str
         UID.
+    stored : ndarray of int, shape (H, W)
+        The stored values: masked, before the modality transform.
     """
 
     pixels: NDArray[Any]
@@ -86,28 +68,16 @@ class Decoded:
     padding_value: PaddingValue
     pixel_sha256: str
     transfer_syntax: str
+    stored: Stored
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
-    """The Image Pixel module's numbers (PS3.3 C.7.6.3), checked."""
-
-    rows: int
-    columns: int
-    allocated: int
-    stored: int
-    high_bit: int
-    signed: bool
-    photometric: str
-
-
-def decode(path: Path | str) -> Decoded:
+def decode(source: Path | str | BinaryIO) -> Decoded:
     """Decode the one frame of a DICOM file.
 
     Parameters
     ----------
-    path : Path or str
-        A DICOM file.
+    source : Path, str or open binary file
+        A DICOM file, or a handle that stands at its start (``locations.open_location``).
 
     Returns
     -------
@@ -119,214 +89,149 @@ def decode(path: Path | str) -> Decoded:
         With the reason code of ``files.reason``: ``truncated``, ``pixel_length``, ``no_pixel_data``,
         ``photometric``, ``bit_depth``, ``too_small``, ``dimensions``, ``multiframe``,
         ``not_grayscale``, ``constant_image``, ``transfer_syntax``, ``inflate_limit``,
-        ``malformed``, ``decode_failed``.
+        ``malformed``, ``nesting``, ``non_finite_pixels``, ``decode_failed``.
     FileNotFoundError, OSError
-        If the file cannot be opened.
+        If the file cannot be opened or read.
     """
-    dataset, syntax = _read(Path(path))
-    format_ = _read_format(dataset)
-    stored = _align_bits(_decode_stored(dataset, syntax, format_), format_)
-    if stored.min() == stored.max():
-        raise DecodingError("constant_image", f"every pixel is {stored.min()}")
-    return Decoded(
-        pixels=_apply_modality(stored, dataset),
-        photometric=format_.photometric,
-        padding_value=_read_padding(dataset, stored.dtype),
-        pixel_sha256=_hash_pixels(stored),
-        transfer_syntax=str(syntax),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what pydicom repairs or doubts is no concern of a batch run
+        dataset, syntax = read_dataset(source)
+        format_ = read_pixel_format(dataset)
+        stored = _decode_stored(dataset, syntax, format_)
+        if stored.min() == stored.max():
+            raise DecodingError("constant_image", f"every pixel is {stored.min()}")
+        return Decoded(
+            pixels=_apply_modality(stored, dataset),
+            photometric=format_.photometric,
+            padding_value=_read_padding(dataset, format_),
+            pixel_sha256=hash_pixels(stored),
+            transfer_syntax=str(syntax),
+            stored=stored,
+        )
 
 
-def _read(path: Path) -> tuple[pydicom.FileDataset, UID]:
+def _read_content(source: Path | str | BinaryIO) -> bytes:
+    """Read the whole file at once: pydicom would allocate whatever length an element claims."""
+    if isinstance(source, Path | str):
+        with Path(source).open("rb") as handle:
+            return _read_content(handle)
+    blocks = []
+    while block := source.read(READ_STEP_BYTES):
+        blocks.append(block)
+        if len(blocks) * READ_STEP_BYTES > MAX_FILE_BYTES:
+            raise DecodingError("dimensions", f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
+    return b"".join(blocks)
+
+
+def read_dataset(source: Path | str | BinaryIO) -> tuple[pydicom.FileDataset, UID]:
+    """Read a file's data set, pixels undecoded, and its transfer syntax.
+
+    Raises
+    ------
+    DecodingError
+        ``truncated``, ``malformed``, ``nesting``, ``transfer_syntax``, ``inflate_limit`` or
+        ``dimensions`` (a file too large to hold one image).
+    FileNotFoundError, OSError
+        If the file cannot be opened or read.
+    """
+    content = _read_content(source)
     try:
-        _check_inflation(path)
-        dataset = pydicom.dcmread(path)
-        return dataset, UID(str(dataset.file_meta.TransferSyntaxUID))
+        _check_inflation(content)
+        bare = not has_prefix(content) and may_be_bare_data_set(content)
+        dataset = pydicom.dcmread(io.BytesIO(content), force=bare)
+    except (EOFError, OSError) as error:  # pydicom's own: the content has been read
+        raise DecodingError("truncated", str(error) or "the file ends within an element") from error
+    except RecursionError as error:
+        raise DecodingError("nesting", "sequences lie too deep within each other") from error
     except UNREADABLE as error:
         raise DecodingError("malformed", f"{type(error).__name__}: {error}") from error
+    if len(dataset) == 0:  # pydicom logs the early end, and returns nothing
+        raise DecodingError("truncated", "the file ends within an element")
+    syntax = UID(transfer_syntax_of(dataset))
+    if not syntax.is_transfer_syntax:
+        raise DecodingError("transfer_syntax", str(syntax))
+    return dataset, syntax
 
 
-def _check_inflation(path: Path) -> None:
-    """Refuse a deflated file that would grow beyond all bounds (PS3.5 A.5)."""
-    with path.open("rb") as handle:
-        if handle.read(132)[128:] != b"DICM":
-            return
-        meta = pydicom.filereader._read_file_meta_info(handle)
-        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-            return
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        inflater.decompress(handle.read(), INFLATE_LIMIT_BYTES)
-        if inflater.unconsumed_tail:
+def _check_inflation(content: bytes) -> None:
+    """Refuse a deflated file that is cut short or would grow beyond all bounds (PS3.5 A.5)."""
+    if not has_prefix(content):
+        return
+    handle = io.BytesIO(content)
+    handle.seek(132)
+    meta = pydicom.filereader._read_file_meta_info(handle)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated_bytes = 0
+    while not inflater.eof:
+        waiting = inflater.unconsumed_tail or handle.read(1 << 16)
+        inflated = inflater.decompress(waiting, INFLATE_STEP_BYTES)
+        if not waiting and not inflated and not inflater.eof:
+            raise DecodingError("truncated", "the deflated data set ends early")
+        inflated_bytes += len(inflated)
+        if inflated_bytes > INFLATE_LIMIT_BYTES:
             raise DecodingError("inflate_limit", f"inflates to more than {INFLATE_LIMIT_BYTES >> 20} MiB")
 
 
-def _read_format(dataset: Dataset) -> _Format:
-    """Read the Image Pixel module and refuse what no decoder here can be trusted with."""
-    try:
-        allocated = int(dataset.BitsAllocated)
-        stored = int(dataset.get("BitsStored") or allocated)
-        format_ = _Format(
-            rows=int(dataset.Rows),
-            columns=int(dataset.Columns),
-            allocated=allocated,
-            stored=stored,
-            high_bit=int(dataset.get("HighBit") or stored - 1),
-            signed=int(dataset.get("PixelRepresentation") or 0) == 1,
-            photometric=str(dataset.get("PhotometricInterpretation") or "").strip(),
-        )
-        samples, frames = int(dataset.get("SamplesPerPixel") or 1), int(dataset.get("NumberOfFrames") or 1)
-    except UNREADABLE as error:
-        raise DecodingError("malformed", f"{type(error).__name__}: {error}") from error
-    _check_format(format_, samples, frames)
-    return format_
-
-
-def _check_format(f: _Format, samples: int, frames: int) -> None:
-    size = f"{f.rows} x {f.columns}"
-    bits = f"{f.stored} bits stored in {f.allocated}, high bit {f.high_bit}"
-    fits = f.allocated in (8, 16) and 1 < f.stored <= f.allocated and f.stored - 1 <= f.high_bit < f.allocated
-    checks = (
-        (samples != 1, "not_grayscale", f"{samples} samples per pixel"),
-        (frames != 1, "multiframe", f"{frames} frames"),
-        (f.photometric not in ("MONOCHROME1", "MONOCHROME2"), "photometric", f.photometric or "empty"),
-        (not fits, "bit_depth", bits),
-        (min(f.rows, f.columns) < MIN_SIDE_PIXELS, "too_small", size),
-        (f.rows * f.columns > MAX_PIXELS, "dimensions", size),
-    )
-    for failed, reason, detail in checks:
-        if failed:
-            raise DecodingError(reason, detail)
-
-
-def _decode_stored(dataset: pydicom.FileDataset, syntax: UID, format_: _Format) -> Stored:
+def _decode_stored(dataset: pydicom.FileDataset, syntax: UID, format_: PixelFormat) -> Stored:
     """Return the stored values (H, W) as the transfer syntax's decoder gives them."""
-    if "PixelData" not in dataset:
+    if any(name in dataset for name in FLOAT_PIXELS):
+        raise DecodingError("bit_depth", "the pixels are floating point numbers")
+    declared = getattr(dataset.get_item("PixelData"), "length", None) if "PixelData" in dataset else None
+    content = dataset.PixelData if "PixelData" in dataset else None
+    if not content:
         raise DecodingError("no_pixel_data", "the file has no Pixel Data")
-    if not syntax.is_transfer_syntax:
-        raise DecodingError("transfer_syntax", str(syntax))
     if not syntax.is_encapsulated:
-        return _decode_native(dataset, syntax, format_)
-    decoder = _choose_decoder(syntax)
-    try:
-        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-        pixels = decoder(frame, format_)
-    except (*UNREADABLE, OSError, StopIteration) as error:
-        raise DecodingError("decode_failed", f"{type(error).__name__}: {error}") from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # Rust's, which no module exports
-            raise
-        raise DecodingError("decode_failed", f"the decoder panicked: {error}") from error
-    if pixels.shape != (format_.rows, format_.columns):
-        raise DecodingError(
-            "dimensions", f"{pixels.shape} decoded, {format_.rows} x {format_.columns} in the header"
-        )
-    return pixels
+        if dataset["PixelData"].is_undefined_length:
+            raise DecodingError("transfer_syntax", f"{syntax.name}, yet the pixels are encapsulated")
+        swapped = syntax == ExplicitVRBigEndian and dataset["PixelData"].VR == "OW"
+        order = ">" if syntax == ExplicitVRBigEndian else "<"
+        cells = _read_native(content, declared, format_, order, swapped=swapped)
+        return align_bits(cells, format_, format_.allocated)
+    if not content.startswith(ITEM_TAG):
+        raise DecodingError("transfer_syntax", f"{syntax.name}, yet the pixels are not encapsulated")
+    cells, precision_bits = decode_frame(_join_fragments(content, dataset), syntax, format_)
+    return align_bits(cells, format_, precision_bits, lossy=syntax in LOSSY)
 
 
-def _decode_native(dataset: pydicom.FileDataset, syntax: UID, format_: _Format) -> Stored:
-    """Read uncompressed pixels after comparing their length with what the header promises (PS3.5 8.1)."""
-    declared = getattr(dataset.get_item("PixelData"), "length", None)
-    content = dataset.PixelData
-    expected = format_.rows * format_.columns * format_.allocated // 8
-    if len(content) < expected:
-        reason = "truncated" if declared is not None and len(content) < declared else "pixel_length"
-        raise DecodingError(reason, f"{len(content)} bytes of pixels where {expected} are expected")
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
-    values = np.frombuffer(
-        content, dtype=f"{order}u{format_.allocated // 8}", count=expected * 8 // format_.allocated
-    )
-    return values.reshape(format_.rows, format_.columns)
+def _read_native(
+    content: bytes, declared: int | None, format_: PixelFormat, order: str, *, swapped: bool
+) -> Stored:
+    """Read uncompressed pixels after comparing their length with what the header promises (PS3.5 8.1).
 
-
-def _choose_decoder(syntax: UID) -> Callable[[bytes, _Format], Stored]:
-    table: dict[str, Callable[[bytes, _Format], Stored]] = {
-        RLELossless: _decode_rle,
-        JPEGBaseline8Bit: _decode_jpeg_baseline,
-        JPEGExtended12Bit: _decode_with_gdcm(syntax),
-        JPEGLossless: _decode_with_gdcm(syntax),
-        JPEGLosslessSV1: _decode_with_gdcm(syntax),
-        JPEGLSLossless: _decode_jpeg_ls,
-        JPEGLSNearLossless: _decode_jpeg_ls,
-    }
-    if syntax.startswith(JPEG_2000_FAMILY):
-        return _decode_jpeg_2000
-    if syntax not in table:
-        raise DecodingError("transfer_syntax", f"{syntax.name} ({syntax}) holds no still image we can decode")
-    return table[syntax]
-
-
-def _decode_rle(frame: bytes, format_: _Format) -> Stored:
-    import rle.utils
-
-    values = rle.utils.decode_frame(  # type: ignore[attr-defined]
-        frame, format_.rows * format_.columns, format_.allocated, "<"
-    )
-    return np.frombuffer(values, dtype=f"<u{format_.allocated // 8}").reshape(format_.rows, format_.columns)
-
-
-def _decode_jpeg_baseline(frame: bytes, _: _Format) -> Stored:
-    from PIL import Image
-
-    with Image.open(io.BytesIO(frame), formats=["JPEG"]) as image:
-        if image.mode != "L":
-            raise DecodingError("not_grayscale", f"a JPEG of mode {image.mode}")
-        return np.asarray(image)
-
-
-def _decode_jpeg_ls(frame: bytes, _: _Format) -> Stored:
-    import jpeg_ls
-
-    return np.asarray(jpeg_ls.decode(np.frombuffer(frame, np.uint8)))
-
-
-def _decode_jpeg_2000(frame: bytes, _: _Format) -> Stored:
-    import openjpeg.utils
-
-    return np.asarray(openjpeg.utils.decode(frame))
-
-
-def _decode_with_gdcm(syntax: UID) -> Callable[[bytes, _Format], Stored]:
-    """Return a decoder by SimpleITK (GDCM) that sees the frame in a bare MONOCHROME2 file.
-
-    SimpleITK inverts MONOCHROME1 and applies the rescale; in a file that has neither, it cannot.
+    ``swapped``: 8-bit pixels lie two to a big endian word, the first in its lower byte (PS3.5 A.3, D).
     """
-
-    def decode_frame(frame: bytes, format_: _Format) -> Stored:
-        import SimpleITK
-
-        with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
-            _bare_file(frame, format_, syntax).save_as(file.name, enforce_file_format=True)
-            return np.asarray(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(file.name))).squeeze()
-
-    return decode_frame
-
-
-def _bare_file(frame: bytes, format_: _Format, syntax: UID) -> Dataset:
-    """Return a data set that holds the Image Pixel module and nothing else."""
-    bare = Dataset()
-    bare.file_meta = FileMetaDataset()
-    bare.file_meta.TransferSyntaxUID = syntax
-    bare.file_meta.MediaStorageSOPClassUID = bare.SOPClassUID = SecondaryCaptureImageStorage
-    bare.file_meta.MediaStorageSOPInstanceUID = bare.SOPInstanceUID = UID("1.2.3")
-    bare.SamplesPerPixel, bare.PhotometricInterpretation = 1, "MONOCHROME2"
-    bare.Rows, bare.Columns = format_.rows, format_.columns
-    bare.BitsAllocated, bare.BitsStored, bare.HighBit = format_.allocated, format_.stored, format_.high_bit
-    bare.PixelRepresentation = int(format_.signed)
-    bare.PixelData = pydicom.encaps.encapsulate([frame])
-    bare["PixelData"].VR = "OB"
-    return bare
+    expected = format_.n_pixels * format_.allocated // 8
+    found = f"{len(content)} bytes of pixels where {expected} are expected"
+    if len(content) < expected:
+        cut = declared is not None and len(content) < declared
+        raise DecodingError("truncated" if cut else "pixel_length", found)
+    if len(content) >= 2 * expected:
+        raise DecodingError("pixel_length", f"{found}: more than one image, or wider pixels")
+    if format_.allocated == 8 and swapped:
+        words = np.frombuffer(content, "<u2", count=len(content) // 2)
+        content = words.byteswap().tobytes() + content[2 * words.size :]
+    cells = np.frombuffer(content, f"{order}u{format_.allocated // 8}", count=format_.n_pixels)
+    return cells.reshape(format_.rows, format_.columns)
 
 
-def _align_bits(values: Stored, format_: _Format) -> Stored:
-    """Drop what lies outside the stored bits (overlays, rubbish) and extend the sign (PS3.5 8.1.1)."""
-    wide = values.dtype.kind == "i" or values.dtype.itemsize > 2
-    unsigned: NDArray[Any] = np.asarray(values, np.int32 if wide else np.uint16)
-    shift, mask = format_.high_bit + 1 - format_.stored, (1 << format_.stored) - 1
-    bits = (unsigned >> shift) & mask if shift else unsigned & mask
-    if not format_.signed:
-        return np.asarray(bits, np.uint8 if format_.stored <= 8 else np.uint16)
-    sign = 1 << (format_.stored - 1)
-    return np.asarray((bits.astype(np.int32) ^ sign) - sign, np.int16)
+def _join_fragments(content: bytes, dataset: Dataset) -> bytes:
+    """Join the fragments of the one frame (PS3.5 A.4); offset tables serve to see that it is one."""
+    handle = io.BytesIO(content)
+    try:
+        offsets = parse_basic_offsets(handle)
+        fragments = [fragment for fragment in generate_fragments(handle) if fragment]
+        extended = len(dataset.get("ExtendedOffsetTable") or b"") // 8
+    except UNREADABLE as error:
+        raise DecodingError("malformed", f"encapsulated pixels: {error}") from error
+    starts = sum(fragment.startswith(STARTS_OF_FRAME) for fragment in fragments)
+    frames = max(len(offsets), extended, starts)
+    if frames > 1:
+        raise DecodingError("multiframe", f"{frames} frames are encapsulated, the header says one")
+    if not fragments:
+        raise DecodingError("no_pixel_data", "the encapsulated pixels are empty")
+    return b"".join(fragments)
 
 
 def _apply_modality(stored: Stored, dataset: Dataset) -> NDArray[Any]:
@@ -355,25 +260,20 @@ def _read_rescale(dataset: Dataset) -> tuple[float, float]:
     return pair
 
 
-def _read_padding(dataset: Dataset, dtype: np.dtype[Any]) -> PaddingValue:
+def _read_padding(dataset: Dataset, format_: PixelFormat) -> PaddingValue:
     """Return the Pixel Padding Value or range (PS3.3 C.7.5.1.1.2) as ``pixels`` shows it."""
     try:
         first = dataset.get("PixelPaddingValue")
         if first is None:
             return None
         last = dataset.get("PixelPaddingRangeLimit")
-        ends = np.array([int(first), int(first if last is None else last)])
+        ends = np.array([[int(first), int(first if last is None else last)]])
     except UNREADABLE:
         return None  # a padding value that cannot be read is no reason to refuse the image
-    limits = np.iinfo(dtype)
-    if ends.min() < limits.min or ends.max() > limits.max:
+    if abs(ends).max() > 0xFFFF:
         return None
-    shown = _apply_modality(ends.astype(dtype), dataset)
-    return int(shown.min()), int(shown.max())
-
-
-def _hash_pixels(stored: Stored) -> str:
-    """Return the SHA-256 of size and values, as 16-bit little endian."""
-    digest = hashlib.sha256(struct.pack("<II", *stored.shape))
-    digest.update(np.ascontiguousarray(stored.astype("<i2" if stored.dtype.kind == "i" else "<u2")).data)
-    return digest.hexdigest()
+    seen = align_bits(ends, format_, format_.stored)  # padding beyond the stored bits was masked, too
+    if (seen[0, 0] == seen[0, 1]) != (first == last or last is None):
+        return None
+    shown = _apply_modality(seen, dataset)
+    return shown.min().item(), shown.max().item()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spinescore.core.imaging.preprocessing import PaddingValue, PreprocessingSpec, preprocess
 from spinescore.domain import Kind
 from spinescore.errors import TrainingError
-from spinescore.shell.workers import WorkerFailure, map_supervised
+from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
 
 TIMEOUT_S = 120.0
 
@@ -116,7 +116,11 @@ def build_cache(
     images, done = _open_arrays(items, spec, folder)
     waiting = [(i, item) for i, item in enumerate(items) if not done[i]]
     for (i, _), answer in map_supervised(
-        _PreprocessItem(read, spec), waiting, workers=workers, timeout_s=TIMEOUT_S
+        _PreprocessItem(read, spec),
+        waiting,
+        workers=workers,
+        timeout_s=TIMEOUT_S,
+        memory_limit_bytes=DECODER_MEMORY_BYTES,
     ):
         if isinstance(answer, WorkerFailure):
             done[i] = 2

@@ -13,10 +13,9 @@ import polars as pl
 from spinescore.core.imaging.eligibility import RuleSet
 from spinescore.shell.pixel_check import PixelFacts, PixelItem, check_pixels
 from spinescore.shell.warehouse import Warehouse
-from spinescore.shell.workers import WorkerFailure, map_supervised
+from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
 
 CHECK_TIMEOUT_S = 60.0
-CHECK_MEMORY_BYTES = 6 << 30
 COMMIT_IMAGES = 128
 Progress = Callable[[int, int], None]
 NOT_THE_PIXELS_FAULT = ("missing", "changed", "unreadable", "permission")
@@ -47,7 +46,7 @@ def check_new_pixels(
         items,
         workers=min(len(items), workers or os.cpu_count() or 1),
         timeout_s=CHECK_TIMEOUT_S,
-        memory_limit_bytes=CHECK_MEMORY_BYTES,
+        memory_limit_bytes=DECODER_MEMORY_BYTES,
     )
     facts = (_facts(item, answer) for item, answer in answers)
     while group := list(islice(facts, COMMIT_IMAGES)):

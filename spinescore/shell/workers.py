@@ -24,6 +24,7 @@ Result = TypeVar("Result")
 
 SPAWN = multiprocessing.get_context("spawn")
 POLL_S = 0.2
+DECODER_MEMORY_BYTES = 6 << 30  # address space: the libraries and the largest image allowed, twice over
 START_ALLOWANCE_S = 30.0  # importing a worker's modules on a busy machine
 _END = object()
 

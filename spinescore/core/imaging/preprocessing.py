@@ -22,9 +22,10 @@ from spinescore.domain import Kind
 from spinescore.errors import BundleError, DecodingError
 
 FloatImage = NDArray[np.float32]
-PaddingValue = int | tuple[int, int] | None
+PaddingValue = int | tuple[float, float] | None
 LEVELS = 256
 LARGEST_TABLE = 1 << 16
+PADDING_CODE = -1  # of images reduced to levels before they are counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +145,8 @@ def preprocess(
     inside = _collimated_field(pixels) if spec.mask_borders else (0, pixels.shape[0], 0, pixels.shape[1])
     top, bottom, left, right = inside
     codes, lowest, highest = _as_codes(pixels, pixels[top:bottom, left:right], padding_value)
+    if codes is not pixels:
+        padding_value = PADDING_CODE
     counts = _count_codes(codes[top:bottom, left:right], lowest, highest)
     invert = spec.invert_monochrome1 and photometric == "MONOCHROME1"
     table = _compose_table(counts, lowest, padding_value, invert=invert, equalise=spec.equalise)
@@ -200,8 +203,8 @@ def _as_codes(
         raise DecodingError("constant_image", "the image holds one value")
     low, high = float(kept.min()), float(kept.max())
     levels = np.floor((pixels.astype(np.float64) - low) / (high - low) * (LEVELS - 1))
-    codes = np.where(padded, -1, levels.clip(0, LEVELS - 1)).astype(np.int16)
-    return codes, -1, LEVELS - 1
+    codes = np.where(padded, PADDING_CODE, levels.clip(0, LEVELS - 1)).astype(np.int16)
+    return codes, PADDING_CODE, LEVELS - 1
 
 
 def _is_padding(pixels: NDArray[Any], padding_value: PaddingValue) -> NDArray[np.bool_]:
@@ -211,7 +214,7 @@ def _is_padding(pixels: NDArray[Any], padding_value: PaddingValue) -> NDArray[np
     return (pixels >= first) & (pixels <= last)
 
 
-def _padding_range(padding_value: int | tuple[int, int]) -> tuple[int, int]:
+def _padding_range(padding_value: int | tuple[float, float]) -> tuple[float, float]:
     if isinstance(padding_value, tuple):
         return min(padding_value), max(padding_value)
     return padding_value, padding_value
@@ -228,13 +231,11 @@ def _compose_table(
     counts: NDArray[np.int64], lowest: int, padding_value: PaddingValue, *, invert: bool, equalise: bool
 ) -> FloatImage:
     """Compose steps 1-2 into one table from code - lowest to [0, 1]; padding maps to 0."""
-    if padding_value is None and lowest == -1:
-        padding_value = -1
     kept = counts.copy()
     padded = slice(0, 0)
     if padding_value is not None:
         first, last = _padding_range(padding_value)
-        padded = slice(max(first - lowest, 0), max(last - lowest + 1, 0))
+        padded = slice(max(math.ceil(first) - lowest, 0), max(math.floor(last) - lowest + 1, 0))
         kept[padded] = 0
     present = np.flatnonzero(kept)
     if present.size < 2:

@@ -25,12 +25,11 @@ from spinescore.shell.remembered_rules import remember_rules
 from spinescore.shell.rules import default_rules
 from spinescore.shell.spool import Spool
 from spinescore.shell.warehouse import Warehouse
-from spinescore.shell.workers import WorkerFailure, map_supervised
+from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
 
 COMMIT_FILES = 32_768
 COMMIT_SECONDS = 4.0
 COMPARE_TIMEOUT_S = 60.0
-COMPARE_MEMORY_BYTES = 6 << 30
 FILES_WORTH_A_WORKER = 1024
 PAIRS_WEIGHT = 64  # comparing two images costs as much as reading so many headers
 Progress = Callable[[int, int], None]
@@ -76,8 +75,9 @@ class IngestSummary:
 
     @property
     def has_rejects(self) -> bool:
-        """Whether any path in the database is broken or unsafe."""
-        return not self.states.filter(pl.col("state") == "rejected").is_empty()
+        """Whether any path in the database is broken or unsafe, or was named and is not there."""
+        failed = (pl.col("state") == "rejected") | (pl.col("reason") == "not_found")
+        return not self.states.filter(failed).is_empty()
 
 
 def ingest(
@@ -230,7 +230,7 @@ class _Index:
             pairs,
             workers=_count_workers(0, len(pairs) * PAIRS_WEIGHT),
             timeout_s=COMPARE_TIMEOUT_S,
-            memory_limit_bytes=COMPARE_MEMORY_BYTES,
+            memory_limit_bytes=DECODER_MEMORY_BYTES,
         ):
             if isinstance(answer, WorkerFailure):
                 answer = "content_conflict", f"could not be compared: {answer.detail}"

@@ -22,12 +22,11 @@ from spinescore.shell.pixel_facts import flag_images, store_pixel_facts
 from spinescore.shell.preparation import PendingImage, Prepared, prepare_image
 from spinescore.shell.remembered_rules import known_thresholds
 from spinescore.shell.warehouse import Warehouse
-from spinescore.shell.workers import WorkerFailure, map_supervised
+from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
 
 BATCH_IMAGES = 16
 COMMIT_IMAGES = 128
 IMAGE_TIMEOUT_S = 60.0
-DECODER_MEMORY_BYTES = 6 << 30  # address space of a worker: libraries take some, a bomb would take all
 T = TypeVar("T")
 
 

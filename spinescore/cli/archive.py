@@ -198,26 +198,32 @@ def _explain(output: Output, path: Path, rules: RuleSet) -> None:
 
     explanation = explain_file(path, rules)
     reading = explanation.reading
-    output.say(f"{explanation.path}, header read by: {explanation.parser}")
-    output.table("What the index reads", ["tag", "attribute", "value"], explanation.tags)
-    output.table("Rules, in order", ["rule", "rests on", "because"], [_step(s) for s in explanation.steps])
     decision = reading.state if reading.reason is None else f"{reading.state}: {reading.reason}"
-    output.say(f"Decision    {decision}" + (f", by rule {reading.rule}" if reading.rule else ""))
+    output.say(explanation.path)
+    output.say(f"  decision   {decision}" + (f", by rule {reading.rule}" if reading.rule else ""))
     if reading.detail:
-        output.say(f"Detail      {reading.detail}")
+        output.say(f"  detail     {reading.detail}")
     if reading.flags:
-        output.say(f"Flags       {', '.join(reading.flags)}")
+        output.say(f"  flags      {', '.join(reading.flags)}")
+    output.say(f"  parser     {explanation.parser}")
+    output.table("What the index reads", ["tag", "attribute", "value"], explanation.tags)
+    if explanation.steps:
+        output.say("Rules, in order; the first that holds decides")
+        for step in explanation.steps:
+            output.say(f"  {'yes' if step.held else 'no ':<4} {step.rule.name:<28} {_because(step)}")
+        decisive = explanation.steps[-1].rule
+        output.say(
+            f"  {decisive.name} rests on: {decisive.source}{f', {decisive.note}' * bool(decisive.note)}"
+        )
     if reading.radiograph is not None:
         output.table("As it would be indexed", ["column", "value"], _image(explanation))
     output.emit(_explanation_as_json(explanation))
 
 
-def _step(step: Step) -> tuple[str, str, str]:
-    if step.held:
-        because = "; ".join(check.describe() for check in step.checks) or "always"
-        return f"> {step.rule.name}", step.rule.source, because
-    failing = next(check for check in step.checks if not check.passed)
-    return f"  {step.rule.name}", step.rule.source, failing.describe()
+def _because(step: Step) -> str:
+    """Return what decided about a rule: all that held, or the first that failed."""
+    checks = step.checks if step.held else [check for check in step.checks if not check.passed][:1]
+    return ", ".join(f'{check.condition.field} is "{check.text}"' for check in checks) or "always"
 
 
 def _image(explanation: Explanation) -> list[tuple[str, object]]:

@@ -13,11 +13,10 @@ from spinescore.shell.identity import Pseudonymiser
 from spinescore.shell.intake import read_candidate
 from spinescore.shell.listing import Chunk
 from spinescore.shell.locations import SEPARATOR, Candidate
-from spinescore.shell.workers import WorkerFailure, map_supervised
+from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
 
 CHUNK_TIMEOUT_S = 120.0
 FILE_TIMEOUT_S = 15.0
-READER_MEMORY_BYTES = 6 << 30
 
 
 class FileRow(NamedTuple):
@@ -117,7 +116,7 @@ def read_in_order(
         chunks,
         workers=workers,
         timeout_s=CHUNK_TIMEOUT_S,
-        memory_limit_bytes=READER_MEMORY_BYTES,
+        memory_limit_bytes=DECODER_MEMORY_BYTES,
     ):
         readings = _read_one_by_one(chunk, read_chunk) if isinstance(answer, WorkerFailure) else answer
         held[chunk[0]] = chunk, readings
@@ -134,7 +133,7 @@ def _read_one_by_one(chunk: Chunk, read_chunk: ChunkReader) -> ChunkReadings:
         single,
         workers=1,
         timeout_s=FILE_TIMEOUT_S,
-        memory_limit_bytes=READER_MEMORY_BYTES,
+        memory_limit_bytes=DECODER_MEMORY_BYTES,
     ):
         if isinstance(answer, WorkerFailure):
             reading = Reading("rejected", answer.reason, answer.detail)

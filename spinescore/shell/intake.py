@@ -19,7 +19,7 @@ from types import FrameType
 from typing import BinaryIO, NoReturn
 
 import pydicom
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
@@ -31,11 +31,11 @@ from spinescore.core.imaging.element_walker import (
     CODE_VALUE,
     CODING_SCHEME,
     DEFLATED,
-    EXPLICIT_LITTLE,
+    EXPLICIT_BIG,
     FIRST_WINDOW,
     FLOAT_PIXELS,
-    IMPLICIT_LITTLE,
     ITEM,
+    LONG_VRS,
     MEDIA_STORAGE_INSTANCE,
     NUMBER_TAGS,
     PIXEL_DATA,
@@ -50,11 +50,12 @@ from spinescore.core.imaging.element_walker import (
 from spinescore.core.imaging.header import Elements, HeaderReader, Reading
 from spinescore.errors import DecodingError
 from spinescore.shell.decoding import INFLATE_LIMIT_BYTES
+from spinescore.shell.encoding import has_prefix, may_be_bare_data_set, transfer_syntax_of
 from spinescore.shell.locations import SEPARATOR, Candidate, open_location
 
 SLOW_FILE_S = 10.0
 MOST_FRAGMENTS = 100_000
-BARE_DATA_SET_GROUPS = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
+MODALITY = 0x00080060
 BAD_HEADER = (
     BytesLengthException,
     ValueError,
@@ -112,8 +113,8 @@ def _reader_of(handle: BinaryIO) -> ReadAt:
 
 def _read(read_at: ReadAt, size_bytes: int, reader: HeaderReader, location: bytes) -> Reading:
     head = read_at(0, FIRST_WINDOW)
-    if head[128:132] != b"DICM":
-        if not _may_be_bare_data_set(head):
+    if not has_prefix(head):
+        if not may_be_bare_data_set(head):
             return Reading("excluded", "not_dicom")
         return _read_with_pydicom(location, size_bytes, reader)
     walker = ElementWalker(read_at, size_bytes)
@@ -126,23 +127,14 @@ def _read(read_at: ReadAt, size_bytes: int, reader: HeaderReader, location: byte
         return _read_with_pydicom(location, size_bytes, reader)
 
 
-def _may_be_bare_data_set(head: bytes) -> bool:
-    """Tell whether a file without preamble begins as data sets do (a group 0002 or 0008 element)."""
-    return len(head) > 8 and head[:2] in BARE_DATA_SET_GROUPS and head[2:4] in _FIRST_ELEMENTS
-
-
-_FIRST_ELEMENTS = frozenset(
-    bytes(pair) for low in (0x00, 0x01, 0x02, 0x05, 0x08, 0x12, 0x16, 0x18) for pair in ((low, 0), (0, low))
-)
-
-
 def _read_walking(walker: ElementWalker, head: bytes, reader: HeaderReader) -> Reading:
     goes_on = walker.walk(head, 0, AFTER_WANTED)
     if not goes_on and walker.position != walker.size_bytes:
         return _ends_within_header(walker.found, reader)
     decided = reader.decide(walker.found)
     if isinstance(decided, Reading):
-        return decided
+        ends_early = decided.reason == "malformed" and not goes_on
+        return _ends_within_header(walker.found, reader) if ends_early else decided
     reading = reader.read(walker.found, walker.transfer_syntax, *decided)
     if reading.state != "indexed":
         return reading
@@ -155,8 +147,10 @@ def _read_walking(walker: ElementWalker, head: bytes, reader: HeaderReader) -> R
 def _ends_within_header(elements: Elements, reader: HeaderReader) -> Reading:
     """Return what a header comes to whose file ends within it: another modality's is not ours to reject."""
     decided = reader.decide({**elements, **dict.fromkeys(NUMBER_TAGS, b"\0\0")})
-    if isinstance(decided, Reading) and decided.reason in ("modality", "dicomdir"):
-        return decided
+    if isinstance(decided, Reading):
+        is_known = decided.reason == "dicomdir" or (decided.reason == "modality" and MODALITY in elements)
+        if is_known:
+            return decided
     return Reading("rejected", "truncated", "the file ends within its header")
 
 
@@ -168,7 +162,10 @@ def _pixel_problem(walker: ElementWalker, head: bytes) -> tuple[str, str] | None
     if not walker.walk(head, 0, FLOAT_PIXELS):
         ends_cleanly = walker.position == walker.size_bytes
         return ("no_pixel_data", "the header ends the file") if ends_cleanly else ("truncated", "no pixels")
-    tag, offset, length = walker.element_at()
+    element = walker.element_at()
+    if element is None:
+        return "truncated", "the file ends where its pixels begin"
+    tag, offset, length = element
     if tag != PIXEL_DATA:
         return "bit_depth" if tag < PIXEL_DATA else "no_pixel_data", f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
     if syntax_form == "encapsulated":
@@ -178,7 +175,7 @@ def _pixel_problem(walker: ElementWalker, head: bytes) -> tuple[str, str] | None
 
 @lru_cache(maxsize=256)
 def _form(transfer_syntax: str) -> str:
-    uid = UID(transfer_syntax)
+    uid = UID(transfer_syntax, validation_mode=pydicom.config.IGNORE)
     if not uid.is_transfer_syntax or uid.is_private:
         return "unknown"
     return "encapsulated" if uid.is_encapsulated else "native"
@@ -256,6 +253,10 @@ def _read_with_pydicom(location: bytes, size_bytes: int, reader: HeaderReader) -
         return Reading("rejected", "nesting", "sequences nested beyond reason")
     except EOFError as error:
         return Reading("rejected", "truncated", str(error) or "the file ends within an element")
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        return Reading("rejected", "truncated", str(error))  # pydicom's own, at the end of the file
     except MemoryError:
         return Reading("rejected", "malformed", "an element larger than memory")
     except BAD_HEADER as error:
@@ -264,8 +265,12 @@ def _read_with_pydicom(location: bytes, size_bytes: int, reader: HeaderReader) -
 
 def _read_dataset(dataset: FileDataset, handle: BinaryIO, size_bytes: int, reader: HeaderReader) -> Reading:
     elements, syntax = elements_of(dataset), transfer_syntax_of(dataset)
-    if not elements:
-        return Reading("excluded", "not_dicom")
+    if len(dataset) == 0:
+        if dataset.preamble is None:
+            return Reading("excluded", "not_dicom")
+        return Reading("rejected", "truncated", "nothing follows the file meta information")
+    if _ends_within_element(dataset):
+        return _ends_within_header(elements, reader)
     decided = reader.decide(elements)
     if isinstance(decided, Reading):
         return decided
@@ -278,11 +283,15 @@ def _read_dataset(dataset: FileDataset, handle: BinaryIO, size_bytes: int, reade
     return Reading("rejected", *problem, rule=reading.rule, fields=reading.fields)
 
 
-def transfer_syntax_of(dataset: FileDataset) -> str:
-    """Return the transfer syntax; where none is named, the encoding pydicom found."""
-    named = str(dataset.file_meta.get("TransferSyntaxUID", "")).strip(" \0")
-    implicit, _ = dataset.original_encoding
-    return named or (IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE)
+def _ends_within_element(dataset: FileDataset) -> bool:
+    """Tell whether the file ends within an element: pydicom then keeps what is there."""
+    stored = (dataset.get_item(tag) for tag in dataset.keys())  # noqa: SIM118 - elements unparsed
+    return any(
+        isinstance(element, RawDataElement)
+        and element.length != UNDEFINED
+        and len(element.value or b"") < element.length
+        for element in stored
+    )
 
 
 def elements_of(dataset: Dataset) -> dict[int, bytes]:
@@ -294,12 +303,22 @@ def elements_of(dataset: Dataset) -> dict[int, bytes]:
             found[tag] = _codes_of(dataset[tag])
             continue
         value = dataset.get_item(tag).value
-        content = value if isinstance(value, bytes) else str(value or "").encode("utf-8", "replace")
-        found[tag] = content[::-1] if tag in NUMBER_TAGS and not little_endian else content
+        if tag in NUMBER_TAGS:
+            found[tag] = _short(value, little_endian=little_endian is not False)
+        else:
+            found[tag] = value if isinstance(value, bytes) else str(value or "").encode("utf-8", "replace")
     announced = getattr(dataset, "file_meta", Dataset()).get("MediaStorageSOPInstanceUID")
     if announced:
         found[MEDIA_STORAGE_INSTANCE] = str(announced).encode("ascii", "replace")
     return found
+
+
+def _short(value: object, *, little_endian: bool) -> bytes:
+    """Return an unsigned short as little endian bytes; what is none as it stands, which no check accepts."""
+    if isinstance(value, int):  # pydicom converts some as it reads
+        return value.to_bytes(2, "little") if 0 <= value < 1 << 16 else b""
+    content = value if isinstance(value, bytes) else b""
+    return content if little_endian else content[::-1]
 
 
 def _codes_of(sequence: DataElement) -> bytes:
@@ -319,18 +338,19 @@ def _pixel_problem_at(
     handle: BinaryIO, elements: Elements, syntax: str, size_bytes: int
 ) -> tuple[str, str] | None:
     """Check the pixel data at the handle's position, where pydicom stopped (PS3.5 7.1)."""
-    uid = UID(syntax)
-    if _form(syntax) == "unknown":
-        return "transfer_syntax", syntax or "missing"
+    syntax_form, order = _form(syntax), ">" if syntax == EXPLICIT_BIG else "<"
+    if syntax_form == "unknown":
+        return "transfer_syntax", syntax
     start = handle.tell()
-    order = "<" if uid.is_little_endian else ">"
     header = handle.read(12)
-    if len(header) < 12 or struct.unpack(f"{order}HH", header[:4]) != (PIXEL_DATA >> 16, PIXEL_DATA & 0xFFFF):
-        return "no_pixel_data", "the header ends the file"
-    long_form = header[4:6] in (b"OB", b"OW", b"UN") and not uid.is_implicit_VR
+    if not header.startswith(struct.pack(f"{order}HH", PIXEL_DATA >> 16, PIXEL_DATA & 0xFFFF)):
+        return ("truncated" if 0 < len(header) < 4 else "no_pixel_data"), "the header ends the file"
+    long_form = header[4:6] in LONG_VRS  # whatever is claimed: read as a length, each of them is odd
+    if len(header) < (12 if long_form else 8):
+        return "truncated", "the file ends where its pixels begin"
     (length,) = struct.unpack(f"{order}I", header[8:12] if long_form else header[4:8])
     offset = start + (12 if long_form else 8)
-    if uid.is_encapsulated:
+    if syntax_form == "encapsulated":
         return _fragment_problem(_reader_of(handle), offset, length, size_bytes)
     return _length_problem(elements, offset, length, size_bytes)
 

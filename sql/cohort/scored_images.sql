@@ -36,9 +36,12 @@ select
     scores.spine_age as spine_age_raw,
     scores.spine_age_rounded,
     scores.spine_age_sd,
-    corrected_scores.corrected_age as spine_age_corrected
+    corrected_scores.corrected_age as spine_age_corrected,
+    array_to_string(list_concat(files.flags, pixel_facts.flags), ' ') as flags
 from images
 inner join scores on images.sop_instance_uid = scores.sop_instance_uid
+left join files on images.path_bytes = files.path_bytes
+left join pixel_facts on images.sop_instance_uid = pixel_facts.sop_instance_uid
 left join in_force on images.kind = in_force.kind
 left join corrected_scores
     on

@@ -202,21 +202,20 @@ class ElementWalker:
             base, window = self.position, self.read_at(self.position, length)
         return False
 
-    def element_at(self) -> tuple[int, int, int]:
+    def element_at(self) -> tuple[int, int, int] | None:
         """Return (tag, offset of the value, length) of the element at the position.
 
-        Raises
-        ------
-        OddFileError
-            If the file ends within the element's header.
+        None if the file ends within that much of the element.
         """
         header = self.read_at(self.position, 12)
-        if len(header) < 12:
-            raise OddFileError("the file ends within an element")
+        if len(header) < 8:
+            return None
         group, element, vr, length = _explicit_header(header)
         if not self._explicit:
             return group << 16 | element, self.position + 8, _implicit_header(header)[2]
         if vr in LONG_VRS:
+            if len(header) < 12:
+                return None
             return group << 16 | element, self.position + 12, _long(header, 8)[0]
         return group << 16 | element, self.position + 8, length
 
@@ -251,6 +250,8 @@ def _walk_explicit(  # noqa: C901 - the hot loop: a call per element would cost 
             if vr == b"SQ" or length == UNDEFINED:
                 after = _after_sequence(window, value, end, length, vr != b"UN", position, last)
                 if tag in wanted:
+                    if tag not in CODE_TAGS or vr != b"SQ":
+                        raise OddFileError(f"a sequence for {tag:08x}")
                     if after > end:
                         raise _MoreBytesError(position, last)
                     found[tag] = _codes(window, value, after, explicit=True)
@@ -262,6 +263,8 @@ def _walk_explicit(  # noqa: C901 - the hot loop: a call per element would cost 
         if tag in wanted:
             if after > end:
                 break
+            if tag in CODE_TAGS:
+                raise OddFileError(f"value representation {vr!r} for a sequence")
             found[tag] = window[value:after]
         position, last = after, tag
     return position, last, False
@@ -288,6 +291,8 @@ def _walk_implicit(
         if length == UNDEFINED or tag in CODE_TAGS:
             after = _after_sequence(window, value, end, length, False, position, last)
             if tag in wanted:
+                if tag not in CODE_TAGS:
+                    raise OddFileError(f"a sequence for {tag:08x}")
                 if after > end:
                     raise _MoreBytesError(position, last)
                 found[tag] = _codes(window, value, after, explicit=False)

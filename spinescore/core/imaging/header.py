@@ -28,9 +28,11 @@ Elements = Mapping[int, bytes]  # tag -> value as stored, little endian
 UID = re.compile(r"(?!.*\.\.)(?!.*\.0\d)[0-9](\.?[0-9])*")
 MAX_UID_LENGTH = 64
 MEDIA_DIRECTORY = b"1.2.840.10008.1.3.10"
+RADIOGRAPH_CLASSES = b"1.2.840.10008.5.1.4.1.1.1.", b"1.2.840.10008.5.1.4.1.1.7."  # CR, DX, secondary capture
 TAG = {keyword: tag for tags in (TEXT_TAGS, NUMBER_TAGS, CODE_TAGS) for tag, keyword in tags.items()}
 CHARACTER_SET, SOP_CLASS, SOP_INSTANCE = 0x00080005, 0x00080016, 0x00080018
 ROWS, COLUMNS = 0x00280010, 0x00280011
+WHOLE_TEXTS = frozenset({"PatientID", "IssuerOfPatientID", "SOPInstanceUID"})  # cut, they would be others'
 
 FIELD_TAGS: dict[str, int] = {
     "modality": TAG["Modality"],
@@ -60,6 +62,7 @@ FIELD_TAGS: dict[str, int] = {
 # what the decision rests on, as it stands in the file: decisions are kept under these bytes
 DECIDING_TAGS = (CHARACTER_SET, *(FIELD_TAGS[name] for name in FIELDS), TAG["Laterality"])
 MOST_HEADERS_KEPT = 65_536
+LONGEST_TEXT_BYTES = 4_096  # of a description; PS3.5 6.2 allows 64 characters: a file may hold gigabytes
 FRONTAL_ROW_DIRECTIONS, LATERAL_ROW_DIRECTIONS = frozenset("LR"), frozenset("AP")
 
 
@@ -114,7 +117,7 @@ class HeaderReader:
         if elements.get(SOP_CLASS, b"").strip(b" \0") == MEDIA_DIRECTORY:
             return Reading("excluded", "dicomdir")
         if ROWS not in elements or COLUMNS not in elements:
-            return Reading("excluded", "not_an_image", "no Rows or Columns")
+            return _without_frame(elements)
         fields, decision = self._decision(elements)
         if decision.kind is None:
             return Reading("excluded", decision.reason, rule=decision.rule, fields=fields)
@@ -128,7 +131,8 @@ class HeaderReader:
             answer = tuple(fields.values()), self.rules.decide(fields)
             if len(self._kept) >= MOST_HEADERS_KEPT:
                 self._kept.clear()
-            self._kept[key] = answer
+            if sum(map(len, key)) <= LONGEST_TEXT_BYTES:
+                self._kept[key] = answer
         return answer
 
     def read(
@@ -227,6 +231,8 @@ class _Header:
         value = self.elements.get(TAG[keyword], b"")
         if not value:
             return ""
+        if len(value) > LONGEST_TEXT_BYTES and keyword not in WHOLE_TEXTS:
+            value = value[:LONGEST_TEXT_BYTES]
         text, flag = decode_text(value, self._character_set)
         if flag:
             self.flags.append(flag)
@@ -252,9 +258,19 @@ def eligibility_fields(elements: Elements) -> dict[str, str]:
         if tag in NUMBER_TAGS:
             fields[name] = str(int.from_bytes(value, "little")) if len(value) == 2 else ""
         else:
-            fields[name] = decode_text(value, character_set)[0]
+            fields[name] = decode_text(value[:LONGEST_TEXT_BYTES], character_set)[0]
     fields["laterality"] = fields["laterality"] or decode_text(elements.get(TAG["Laterality"], b""))[0]
     return fields
+
+
+def _without_frame(elements: Elements) -> Reading:
+    """Return what a header without Rows or Columns comes to: no image, or a broken one."""
+    sop_class = elements.get(SOP_CLASS, b"").strip(b" \0")
+    if not sop_class:
+        return Reading("rejected", "malformed", "neither a SOP Class UID nor Rows and Columns")
+    if (sop_class + b".").startswith(RADIOGRAPH_CLASSES):
+        return Reading("rejected", "malformed", "a radiograph's storage class without Rows or Columns")
+    return Reading("excluded", "not_an_image", "no Rows or Columns")
 
 
 def _structural_problem(header: _Header, rules: RuleSet) -> tuple[State, str, str] | None:
@@ -354,7 +370,7 @@ def _exposure_mas(header: _Header) -> float | None:
 def _measure(text: str) -> float | None:
     """Return the first value of a DS or IS (PS3.5 6.2); None unless it is a finite number."""
     first = text.split("\\")[0].strip()
-    if re.fullmatch(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", first) is None:
+    if re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?", first) is None:
         return None
     return float(first)
 

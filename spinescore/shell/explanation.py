@@ -7,8 +7,6 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
-
 from spinescore.core.imaging.character_set import decode_text
 from spinescore.core.imaging.element_walker import (
     AFTER_WANTED,
@@ -22,6 +20,7 @@ from spinescore.core.imaging.element_walker import (
 from spinescore.core.imaging.eligibility import RuleSet, Step
 from spinescore.core.imaging.header import CHARACTER_SET, HeaderReader, Reading, eligibility_fields
 from spinescore.errors import DecodingError, SourceError
+from spinescore.shell.encoding import read_header
 from spinescore.shell.identity import Pseudonymiser
 from spinescore.shell.intake import BAD_HEADER, elements_of, read_candidate
 from spinescore.shell.locations import SEPARATOR, Candidate, display_path, open_location, stat_location
@@ -71,7 +70,10 @@ def explain_file(path: Path, rules: RuleSet) -> Explanation:
     """
     candidate = _candidate(path)
     reading = read_candidate(candidate, HeaderReader(rules, Pseudonymiser(None)))
-    elements, parser = ({}, "not read") if candidate.refusal else _elements(candidate)
+    elements: dict[int, bytes] = {}
+    parser = "none"
+    if candidate.refusal is None and reading.reason != "not_dicom":
+        elements, parser = _elements(candidate)
     steps = rules.explain(eligibility_fields(elements)) if reading.fields is not None else ()
     return Explanation(candidate.path, parser, _tags(elements), steps, reading)
 
@@ -92,7 +94,7 @@ def _candidate(path: Path) -> Candidate:
 
 
 def _elements(candidate: Candidate) -> tuple[dict[int, bytes], str]:
-    """Return a file's elements and the parser that could read them."""
+    """Return a file's elements and the parser that read them."""
     try:
         with open_location(candidate.path_bytes) as handle:
             head = handle.read(FIRST_WINDOW)
@@ -110,9 +112,9 @@ def _elements(candidate: Candidate) -> tuple[dict[int, bytes], str]:
                 handle.seek(0)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    dataset = pydicom.dcmread(handle, stop_before_pixels=True, force=True)
+                    dataset = read_header(handle)
                     return elements_of(dataset), f"pydicom ({odd})"
-    except (*BAD_HEADER, OSError, EOFError, RecursionError, MemoryError) as error:
+    except (*BAD_HEADER, DecodingError, OSError, EOFError, RecursionError, MemoryError) as error:
         return {}, f"none could ({type(error).__name__})"
 
 

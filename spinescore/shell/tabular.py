@@ -79,7 +79,7 @@ def write_table(rows: pl.DataFrame, path: Path) -> None:
     try:
         writers[path.suffix.lower()]()
     except OSError as error:
-        raise TableError(f"{path} cannot be written: {error.strerror}.", "Name another file.") from None
+        raise TableError(f"{path} cannot be written: {error.strerror or error}.", "Name another file.") from None
 
 
 def _guarded(rows: pl.DataFrame) -> list[pl.Expr]:

@@ -1,4 +1,4 @@
--- One row per indexed image whose pixels were not looked at as its file is now.
+-- One row per indexed image whose pixels were not looked at as its file is now; in the order of listing.
 select
     images.sop_instance_uid,
     images.path_bytes,
@@ -14,4 +14,4 @@ left join pixel_facts
 where
     files.state = 'indexed'
     and pixel_facts.sop_instance_uid is null
-order by images.path_bytes
+order by files.rowid

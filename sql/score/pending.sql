@@ -1,4 +1,5 @@
--- One row per image that this model has not scored, nor failed to score, as its file is now.
+-- One row per image that this model has not scored, nor failed to score, as its file is now; in the order of
+-- listing, since members of a compressed archive are cheap to read in the order they lie in.
 select
     images.sop_instance_uid,
     images.kind,
@@ -31,6 +32,7 @@ left join scores as earlier
         and images.kind = earlier.kind
         and earlier.model_id = $model_id
         and earlier.preprocessing_id = $preprocessing_id
+left join files on images.path_bytes = files.path_bytes
 left join pixel_facts
     on
         images.sop_instance_uid = pixel_facts.sop_instance_uid
@@ -39,4 +41,4 @@ left join pixel_facts
 where
     scores.sop_instance_uid is null
     and score_failures.sop_instance_uid is null
-order by images.path_bytes
+order by files.rowid

@@ -1,4 +1,5 @@
 -- One row per image that a network can be trained on: subject and age are known.
+-- The order is part of a training run's identity.
 select
     subject_id,
     kind,

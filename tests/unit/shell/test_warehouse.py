@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from spinescore.errors import DatabaseError, DatabaseLockedError
+from spinescore.shell.resources import resource
 from spinescore.shell.warehouse import Sandbox, Warehouse, open_warehouse
 
 HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); input()"
@@ -114,3 +115,21 @@ def test_anything_but_a_condition_is_refused_and_harms_nothing(where: str, sandb
     with pytest.raises(DatabaseError, match=r"cohorts\.x"):
         sandbox.select(where, named="cohorts.x")
     assert sandbox.select("true", named="c").height == 2
+
+
+def test_a_database_of_the_first_schema_is_carried_over_and_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "old.duckdb"
+    with duckdb.connect(str(path)) as old:
+        old.execute(resource("sql", "schema").joinpath("001_initial.sql").read_text(encoding="utf-8"))
+        old.execute("insert into meta values ('schema_version', '1')")
+        old.execute(
+            "insert into files values ('/a.dcm', '/a.dcm'::blob, 10, 20, 'indexed', null, null, ['landscape'], '1.2.3', 1)"
+        )
+    with open_warehouse(path) as warehouse:
+        files = warehouse.table("files")
+        assert warehouse.meta("schema_version") == "2"
+        assert warehouse.table("rule_inputs").is_empty()
+    assert files.select("path", "state", "flags", "sop_instance_uid").rows() == [
+        ("/a.dcm", "indexed", ["landscape"], "1.2.3")
+    ]
+    assert files["modified_ns"].to_list() == [-1]  # no file has it, so the next ingest reads the file again

@@ -10,6 +10,7 @@ from pathlib import Path
 COMMANDS = (
     "",
     "ingest",
+    "rules test",
     "score",
     "run",
     "report",

@@ -123,6 +123,31 @@ class DecodingError(SpineScoreError):
         self.reason = reason
 
 
+class ArchiveError(DecodingError):
+    """An archive, or a member of one, that cannot be read; ``reason`` is the state code.
+
+    Reasons: ``archive_damaged``, ``encrypted``, ``inflate_limit``.
+    """
+
+    slug = "archive"
+
+
+class ExportError(SpineScoreError):
+    """A folder that de-identified copies cannot go to."""
+
+    slug = "export"
+
+
+class CopyRefusedError(SpineScoreError):
+    """An image of which no de-identified copy is made; ``reason`` is a code, without identifiers."""
+
+    slug = "copy-refused"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class TrainingError(SpineScoreError):
     """A training run that cannot start or resume."""
 

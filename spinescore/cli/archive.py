@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from spinescore.core.imaging.eligibility import RuleSet, Step
+    from spinescore.ingest import IngestRequest
+    from spinescore.shell.deidentified_copies import ExportRequest
     from spinescore.shell.explanation import Explanation
+    from spinescore.shell.warehouse import Warehouse
 
+Dates = Literal["shift", "keep"]
+BurnedIn = Literal["refuse", "blank"]
 Listed = Literal["indexed", "duplicate", "excluded", "rejected", "missing"]
 SHOWN_AT_MOST = 40
 LIST_COLUMNS = ("path", "reason", "detail", "flags", "rule")
@@ -75,16 +80,32 @@ def ingest(
     ] = None,
     list_state: ListState = None,
     list_to: ListFile = None,
+    export_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--export-deidentified",
+            metavar="DIR",
+            help="Write de-identified copies of all indexed images (DICOM PS3.15 basic profile).",
+        ),
+    ] = None,
+    dates: Annotated[
+        Dates, typer.Option("--dates", help="Copies: shift each subject's dates, or keep them.")
+    ] = "shift",
+    burned_in: Annotated[
+        BurnedIn, typer.Option("--burned-in", help="Copies: refuse burned-in text, or blank it by rule.")
+    ] = "refuse",
     workers: Annotated[int, typer.Option(min=0, help="Reading processes; 0 is one per core.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Index DICOM files: one row per image, one state and reason per path. Unchanged files are skipped.
 
-    Without SOURCE, --list shows what the database holds already.
+    Without SOURCE, --list and --export-deidentified work on what the database holds already.
     """
     from spinescore.ingest import IngestRequest
+    from spinescore.shell.deidentified_copies import ExportRequest
     from spinescore.shell.rules import read_rules
+    from spinescore.shell.warehouse import open_warehouse
 
     output = Output(as_json, quiet)
     rule_set = read_rules(rules)
@@ -93,64 +114,78 @@ def ingest(
         return
     if database is None:
         raise typer.BadParameter("name the database file", param_hint="--database")
-    if not sources:
-        if list_state is None:
-            raise typer.BadParameter("name a SOURCE, or ask for --list", param_hint="SOURCE")
-        _only_list(output, database, list_state, list_to)
-        return
+    if not sources and list_state is None and export_to is None:
+        raise typer.BadParameter("name a SOURCE, or ask for --list", param_hint="SOURCE")
     request = IngestRequest(
-        sources=[Path(source) for source in sources if source != "-"],
-        listed=_standard_input() if "-" in sources else None,
+        sources=[Path(source) for source in sources or () if source != "-"],
+        listed=_standard_input() if "-" in (sources or ()) else None,
         keep_identifiers=keep_identifiers or None,
         rules=rule_set,
         check_pixels=pixels,
         workers=workers,
     )
-    _ingest(output, database, request, list_state, list_to)
-
-
-def _ingest(
-    output: Output, database: Path, request: Any, list_state: str | None, list_to: Path | None
-) -> None:
-    from spinescore.domain import StageSummary
-    from spinescore.ingest import ingest as ingest_files
-    from spinescore.shell.warehouse import open_warehouse
-
-    with open_warehouse(database, create=True) as warehouse:
-        with output.listening() as listener:
-            listener.stage("ingest")
-            summary = ingest_files(warehouse, request, progress=listener.advance)
-            gone = f", {summary.n_gone:,} gone" if summary.n_gone else ""
-            message = f"{summary.n_read:,} new or changed of {summary.n_seen:,} files{gone}"
-            listener.done(StageSummary("ingest", summary.n_read > 0, message))
-        show_states(output, summary.states, database)
-        flags = warehouse.fetch("ingest/flags")
-        output.table("Flags of indexed images", ["flag", "images"], flags.rows())
+    with open_warehouse(database, create=bool(sources)) as warehouse:
+        found = _ingest(output, warehouse, request) if sources else {}
         listed = list_files(warehouse, output, list_state, list_to)
-    output.emit(
-        {
-            "run_id": summary.run_id,
-            "seen": summary.n_seen,
-            "read": summary.n_read,
-            "gone": summary.n_gone,
-            "states": summary.states.to_dicts(),
-            "flags": flags.to_dicts(),
-            **listed,
-        }
-    )
-    if summary.has_rejects:
+        exported = {}
+        if export_to is not None:
+            exported = _export(
+                output, warehouse, ExportRequest(export_to, dates, burned_in, rule_set, workers)
+            )
+    output.emit({**found, **listed, **exported})
+    if found.get("rejects") or exported.get("export", {}).get("refused"):
         raise typer.Exit(EXIT_PARTIAL)
 
 
-def _only_list(output: Output, database: Path, list_state: str, list_to: Path | None) -> None:
-    from spinescore.shell.warehouse import open_warehouse
+def _ingest(output: Output, warehouse: Warehouse, request: IngestRequest) -> dict[str, Any]:
+    from spinescore.domain import StageSummary
+    from spinescore.ingest import ingest as ingest_files
 
-    with open_warehouse(database) as warehouse:
-        output.emit(list_files(warehouse, output, list_state, list_to))
+    with output.listening() as listener:
+        listener.stage("ingest")
+        summary = ingest_files(warehouse, request, progress=listener.advance)
+        gone = f", {summary.n_gone:,} gone" if summary.n_gone else ""
+        message = f"{summary.n_read:,} new or changed of {summary.n_seen:,} files{gone}"
+        listener.done(StageSummary("ingest", summary.n_read > 0, message))
+    flags = warehouse.fetch("ingest/flags")
+    show_states(output, summary.states, flags, warehouse.path)
+    return {
+        "run_id": summary.run_id,
+        "seen": summary.n_seen,
+        "read": summary.n_read,
+        "gone": summary.n_gone,
+        "rejects": summary.has_rejects,
+        "states": summary.states.to_dicts(),
+        "flags": flags.to_dicts(),
+    }
+
+
+def _export(output: Output, warehouse: Warehouse, request: ExportRequest) -> dict[str, Any]:
+    from spinescore.domain import StageSummary
+    from spinescore.shell.deidentified_copies import export_deidentified
+
+    with output.listening() as listener:
+        listener.stage("export")
+        summary = export_deidentified(warehouse, request, progress=listener.advance)
+        message = (
+            f"{summary.n_written:,} copies written, {summary.n_unchanged:,} there already, "
+            f"{summary.n_refused:,} refused; {summary.manifest}"
+        )
+        listener.done(StageSummary("export", summary.n_written > 0, message))
+    output.table("Images without a copy", ["reason", "images"], summary.refusals.rows())
+    return {
+        "export": {
+            "manifest": str(summary.manifest),
+            "written": summary.n_written,
+            "unchanged": summary.n_unchanged,
+            "refused": summary.n_refused,
+            "refusals": summary.refusals.to_dicts(),
+        }
+    }
 
 
 def list_files(
-    warehouse: Any, output: Output, list_state: str | None, list_to: Path | None
+    warehouse: Warehouse, output: Output, list_state: str | None, list_to: Path | None
 ) -> dict[str, Any]:
     """Show the paths in a state, or write them to a file; return them for ``--json``."""
     from spinescore.shell.tabular import write_table
@@ -177,9 +212,10 @@ def list_files(
     return {"listed": listed.to_dicts()}
 
 
-def show_states(output: Output, states: pl.DataFrame, database: Path) -> None:
-    """Show how many paths are in which state, and where the lists are."""
+def show_states(output: Output, states: pl.DataFrame, flags: pl.DataFrame, database: Path) -> None:
+    """Show how many paths are in which state, how many images carry which flag, and where the lists are."""
     output.table("Files by state", ["state", "reason", "files"], states.rows())
+    output.table("Flags of indexed images", ["flag", "images"], flags.rows())
     if states.filter(states["state"] == "indexed").is_empty() and not states.is_empty():
         output.say("No lateral spine image is among these files.")
         output.say(f"See why, file by file: spinescore ingest --database {database} --list excluded")

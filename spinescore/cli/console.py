@@ -49,7 +49,8 @@ class Output:
     def emit(self, value: Mapping[str, Any]) -> None:
         """Print the JSON object for a machine."""
         if self.as_json:
-            typer.echo(json.dumps(value, default=str, ensure_ascii=False, indent=2))
+            text = json.dumps(value, default=str, ensure_ascii=False, indent=2)
+            typer.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table for a person, numbers right-aligned; nothing if it has no rows."""
@@ -104,9 +105,9 @@ def stage_line(stage: StageSummary) -> str:
 def fail(error: SpineScoreError) -> int:
     """Print an error as one line with its next step, on standard error; return the exit status."""
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-    typer.echo(error.message, err=True)
+    typer.echo(plain_text(error.message), err=True)
     if error.next_step:
-        typer.echo(f"       {error.next_step}", err=True)
+        typer.echo(f"       {plain_text(error.next_step)}", err=True)
     return error.exit_status
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from spinescore.errors import ArchiveError
 from spinescore.shell.locations import SEPARATOR, Candidate, Refusal, member_location, open_archive
-from spinescore.shell.member_io import ArchiveError, MemberIndex
+from spinescore.shell.member_io import MemberIndex
 from spinescore.shell.tar_members import TarMember
 from spinescore.shell.zip_members import ZipMember
 

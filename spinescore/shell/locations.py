@@ -13,7 +13,7 @@ import stat
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
-from spinescore.shell.member_io import ArchiveError
+from spinescore.errors import ArchiveError
 from spinescore.shell.tar_members import TarArchive
 from spinescore.shell.zip_members import ZipArchive
 

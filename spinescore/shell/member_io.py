@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 import zstandard
 
-from spinescore.errors import DecodingError
+from spinescore.errors import ArchiveError
 
 ReadAt = Callable[[int, int], bytes]  # (offset, at most so many bytes) -> bytes; short only at the end
 Read = Callable[[int], bytes]  # at most so many bytes from where the last call ended; b"" at the end
@@ -28,15 +28,6 @@ HANDLE_BUFFER_BYTES = 1 << 13  # a header, mostly: more would be inflated in vai
 KEPT_LIMIT_BYTES = 1 << 30  # of what cannot be inflated twice, in memory while it is open
 MEMBER_LIMIT_BYTES = 1 << 32  # no radiograph is larger
 DECODER_MEMORY_BYTES = 1 << 28  # xz -9 asks for 65 MiB, zstd --long=27 for 128 MiB
-
-
-class ArchiveError(DecodingError):
-    """An archive, or a member of one, that cannot be read; ``reason`` is the state code.
-
-    Reasons: ``archive_damaged``, ``encrypted``, ``inflate_limit``.
-    """
-
-    slug = "archive"
 
 
 class ArchiveFile:

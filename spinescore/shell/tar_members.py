@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from spinescore.errors import ArchiveError
 from spinescore.shell.member_io import (
-    ArchiveError,
     ArchiveFile,
     ForwardStream,
     MemberIndex,

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import BinaryIO, NamedTuple
 
+from spinescore.errors import ArchiveError
 from spinescore.shell.member_io import (
     DECODER_MEMORY_BYTES,
     MEMBER_LIMIT_BYTES,
-    ArchiveError,
     ArchiveFile,
     Decompressor,
     Deflated,

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from spinescore.errors import DecodingError, SpineScoreError
-from spinescore.shell.archives import ArchiveError, find_members, is_archive
+from spinescore.errors import ArchiveError, DecodingError, SpineScoreError
+from spinescore.shell.archives import find_members, is_archive
 from spinescore.shell.locations import Candidate, describe_path, open_location
 
 ODD_NAMES = [

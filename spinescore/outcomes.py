@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -10,7 +11,7 @@ from spinescore.core.follow_up_table import read_subjects
 from spinescore.domain import StageSummary
 from spinescore.errors import StudyError
 from spinescore.shell.identity import pseudonymiser
-from spinescore.shell.tabular import hash_table, read_table
+from spinescore.shell.tabular import find_table, hash_table
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 
@@ -28,9 +29,11 @@ def import_outcomes(warehouse: Warehouse, study: Study) -> StageSummary:
     fingerprint = _fingerprint(study)
     if warehouse.has_table("subjects") and warehouse.last_run("outcomes", fingerprint) is not None:
         return StageSummary("outcomes", changed=False, message="follow-up table unchanged")
-    table = read_table(study.subjects.file, study.subjects.format)
-    subjects, outcomes = read_subjects(table, study, pseudonymiser(warehouse))
-    arguments = {"file": str(study.subjects.file)}
+    found = find_table(study.subjects.file, study.subjects)
+    follow_up = read_subjects(found.rows, study, pseudonymiser(warehouse), delimiter=found.delimiter)
+    subjects, outcomes = follow_up.subjects, follow_up.outcomes
+    detected = {**found.detected, **follow_up.detected}
+    arguments = {"file": str(study.subjects.file), "detected": detected}
     with warehouse.run("outcomes", arguments, input_sha256=fingerprint) as run:
         with warehouse.transaction():
             warehouse.replace("subjects", subjects)
@@ -40,9 +43,20 @@ def import_outcomes(warehouse: Warehouse, study: Study) -> StageSummary:
     return StageSummary(
         "outcomes",
         changed=True,
-        message=f"{subjects.height:,} subjects, {len(study.endpoints)} endpoints read",
+        message="; ".join(
+            [
+                f"{subjects.height:,} subjects, {len(study.endpoints)} endpoints read ({_spoken(detected)})",
+                *follow_up.warnings,
+            ]
+        ),
         counts=run.counts,
     )
+
+
+def _spoken(detected: Mapping[str, str]) -> str:
+    """Say what was detected of a table, in one line."""
+    table_format, *rest = detected.items()
+    return "; ".join([table_format[1], *(f"{what}: {found}" for what, found in rest)])
 
 
 def _fingerprint(study: Study) -> str:

@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from spinescore.errors import StudyError
 
@@ -67,14 +67,49 @@ class CorrectionSection(Section):
     reference: dict[Literal["radiograph", "vfa"], str] = Field(default_factory=dict)
 
 
-class SubjectsSection(Section):
+class TableLayout(Section):
+    """How a table's file is laid out; what is left out is detected where that is certain, else asked for."""
+
+    format: Literal["csv", "tsv", "parquet", "excel", "sas", "xport", "stata", "spss"] | None = None
+    delimiter: Literal[",", ";", "\t", "|"] | None = None
+    encoding: str | None = Field(default=None, description="Of text, e.g. cp949; Unicode is recognised.")
+    sheet: str | Annotated[int, Field(ge=1)] | None = Field(default=None, description="Name, or 1 for first.")
+    header_row: Annotated[int, Field(ge=1)] = Field(default=1, description="Row of the column names.")
+    value_labels: bool = Field(default=False, description="Read labels (Stata, SPSS) instead of codes.")
+
+    @field_validator("encoding")
+    @classmethod
+    def encoding_exists(cls, encoding: str | None) -> str | None:
+        """Refuse an encoding Python does not know."""
+        try:
+            if encoding is not None:
+                "".encode(encoding)
+        except LookupError:
+            raise ValueError("no such encoding; e.g. utf-8, cp949, shift_jis, gb18030, cp1252") from None
+        return encoding
+
+
+DateForm = Literal["iso", "ymd", "dmy", "mdy", "sas", "excel"]
+
+
+class SubjectsSection(TableLayout):
     """[subjects]: the follow-up table."""
 
     file: Path
     id: str
     issuer: str | None = Field(default=None, description="IssuerOfPatientID the ids belong to.")
-    format: Literal["csv", "tsv", "parquet"] | None = None
+    id_width: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Ids of digits only get leading zeros to this length."
+    )
+    decimal: Literal[".", ","] | None = None
+    dates: DateForm | dict[str, DateForm] | None = Field(
+        default=None, description='How dates are written: one word, or { column = "dmy" }.'
+    )
     rename: dict[str, str] = Field(default_factory=dict, description='{theirs = "ours"}')
+
+    def date_form(self, column: str) -> DateForm | None:
+        """Return how the dates of a column are declared to be written, if they are."""
+        return self.dates.get(column) if isinstance(self.dates, dict) else self.dates
 
 
 class CohortSection(Section):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import polars as pl
 
+from spinescore.core.table_dates import dates
+from spinescore.core.table_values import Findings, as_text, decimal_mark, known_text, numbers
 from spinescore.domain import DAYS_PER_YEAR
 from spinescore.errors import TableError
-from spinescore.study import CovariateSection, EndpointSection, Study
+from spinescore.study import CovariateSection, EndpointSection, Study, SubjectsSection
 
 UNITS_PER_YEAR = {"years": 1.0, "months": 12.0, "days": DAYS_PER_YEAR}
 TRUTHS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
@@ -23,12 +26,40 @@ OUTCOME_COLUMNS = {
     "event_date": pl.Date,
     "end_date": pl.Date,
 }
-SHOWN_ROWS = 5
+COLUMN_KEYS = ("column", "event", "time", "entry", "event_date", "end_date")
+SHOWN_VALUES = 5
+# A float holds, and Excel keeps, 15 digits of any integer; of a longer one the last digits are lost.
+LARGEST_NUMERIC_ID = 1e15
+
+
+class FollowUp(NamedTuple):
+    """A follow-up table as it was read.
+
+    Attributes
+    ----------
+    subjects : polars.DataFrame
+        ``subject_id`` and one column per covariate, by the study's name.
+    outcomes : polars.DataFrame
+        ``OUTCOME_COLUMNS``, one row per subject and endpoint.
+    detected : mapping of str to str
+        What was detected rather than declared, e.g. ``{"dates.end": "day-month-year"}``.
+    warnings : tuple of str
+        What was accepted but should be looked at.
+    """
+
+    subjects: pl.DataFrame
+    outcomes: pl.DataFrame
+    detected: Mapping[str, str]
+    warnings: tuple[str, ...]
 
 
 def read_subjects(
-    table: pl.DataFrame, study: Study, pseudonymise: Callable[[str, str | None], str]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+    table: pl.DataFrame,
+    study: Study,
+    pseudonymise: Callable[[str, str | None], str],
+    *,
+    delimiter: str | None = None,
+) -> FollowUp:
     """Return the subjects' covariates and their outcomes, keyed by subject id.
 
     Parameters
@@ -39,33 +70,95 @@ def read_subjects(
         Names the id column, covariates and endpoints.
     pseudonymise : callable
         ``(id, issuer) -> subject_id``, the same as at ingest.
-
-    Returns
-    -------
-    subjects : polars.DataFrame
-        ``subject_id`` and one column per covariate, by the study's name.
-    outcomes : polars.DataFrame
-        ``OUTCOME_COLUMNS``, one row per subject and endpoint.
+    delimiter : str, optional
+        What separated the columns of a text; with semicolons, ``1.234`` may be a thousand.
 
     Raises
     ------
     TableError
-        With every column that is missing, or the first value that is not what was declared.
+        With everything that is missing or is not what was declared: counts, first rows and their ids.
     """
-    assert study.subjects is not None
+    section = study.subjects
+    assert section is not None
     renamed = table.rename(
-        {theirs: ours for theirs, ours in study.subjects.rename.items() if theirs in table.columns}
+        {theirs: ours for theirs, ours in section.rename.items() if theirs in table.columns}
     )
     _require_columns(renamed, study)
-    ids = _ids(renamed, study.subjects.id)
-    issuer = study.subjects.issuer
-    subject_ids = pl.Series("subject_id", [pseudonymise(value, issuer) for value in ids], dtype=pl.String)
-    subjects = pl.DataFrame(
-        [subject_ids, *(_covariate(renamed, name, c) for name, c in study.covariates.items())]
+    columns = _Columns(renamed, study, delimiter)
+    subject_ids = pl.Series(
+        "subject_id",
+        [pseudonymise(value or "", section.issuer) for value in columns.findings.ids],
+        dtype=pl.String,
     )
-    outcomes = [_outcome(renamed, subject_ids, name, e) for name, e in study.endpoints.items()]
-    schema = pl.DataFrame(schema=OUTCOME_COLUMNS)
-    return subjects, pl.concat([schema, *outcomes])
+    covariates = [columns.covariate(name, covariate) for name, covariate in study.covariates.items()]
+    outcomes = [_outcome(columns, subject_ids, name, e) for name, e in study.endpoints.items()]
+    columns.findings.raise_problems(str(section.file))
+    return FollowUp(
+        pl.DataFrame([subject_ids, *covariates]),
+        pl.concat([pl.DataFrame(schema=OUTCOME_COLUMNS), *outcomes]),
+        columns.findings.detected,
+        tuple(columns.findings.warnings),
+    )
+
+
+class _Columns:
+    """Reads the columns that a study names, each as what it is named for."""
+
+    def __init__(self, table: pl.DataFrame, study: Study, delimiter: str | None) -> None:
+        assert study.subjects is not None
+        self.table = table
+        self.section = study.subjects
+        self.findings = Findings(_ids(table[self.section.id], self.section))
+        _check_ids(table[self.section.id], self.section, self.findings)
+        declared = self.section.decimal
+        self.mark = decimal_mark(_number_columns(table, study), declared, delimiter, self.findings)
+        self._dates: dict[str, pl.Series] = {}
+
+    def covariate(self, name: str, covariate: CovariateSection) -> pl.Series:
+        """Return a covariate: floats, or its levels as text."""
+        values = self.table[covariate.column]
+        if covariate.type == "categorical":
+            return known_text(values).rename(name)
+        return numbers(values, f"covariates.{name}", self.mark, self.findings).rename(name)
+
+    def years(self, column: str | None, where: str, per_year: float) -> pl.Series:
+        """Return a column of durations in years; all null without one."""
+        if column is None:
+            return pl.Series([None] * self.table.height, dtype=pl.Float64)
+        return numbers(self.table[column], where, self.mark, self.findings) / per_year
+
+    def dates(self, column: str | None, where: str) -> pl.Series:
+        """Return a column of dates; all null without one. A column of several endpoints is read once."""
+        if column is None:
+            return pl.Series([None] * self.table.height, dtype=pl.Date)
+        if column not in self._dates:
+            declared = self.section.date_form(column)
+            self._dates[column] = dates(self.table[column], where, declared, self.findings)
+        return self._dates[column]
+
+    def events(self, column: str | None, endpoint: EndpointSection, where: str) -> pl.Series:
+        """Return events as 0/1: those codes, true/false, or what ``codes`` maps; anything else is noted."""
+        if column is None:
+            return pl.Series([None] * self.table.height, dtype=pl.Int64)
+        text = known_text(self.table[column])
+        mapping: dict[str, int] = dict(endpoint.codes) if endpoint.codes else TRUTHS
+        keys = text if endpoint.codes else text.str.to_lowercase()
+        known = keys.is_in(list(mapping)) | keys.is_null()
+        if not known.all():
+            counts = ", ".join(f"{value!r} ({n} rows)" for value, n in _value_counts(text))
+            self.findings.problems.append(
+                (
+                    f"{where}: column `{column}` holds {counts}; events must be 0/1 or true/false",
+                    f'Map them by name, e.g. `codes = {{"2" = 1, "1" = 0}}` under [{where}].',
+                )
+            )
+        return keys.replace_strict(mapping, default=None, return_dtype=pl.Int64)
+
+
+def _number_columns(table: pl.DataFrame, study: Study) -> list[pl.Series]:
+    names = [c.column for c in study.covariates.values() if c.type == "continuous"]
+    names += [name for e in study.endpoints.values() for name in (e.time, e.entry) if name]
+    return [table[name] for name in dict.fromkeys(names)]
 
 
 def _require_columns(table: pl.DataFrame, study: Study) -> None:
@@ -74,82 +167,80 @@ def _require_columns(table: pl.DataFrame, study: Study) -> None:
     for name, covariate in study.covariates.items():
         wanted.setdefault(covariate.column, f"covariates.{name}.column")
     for name, endpoint in study.endpoints.items():
-        for key in ("column", "event", "time", "entry", "event_date", "end_date"):
+        for key in COLUMN_KEYS:
             column = getattr(endpoint, key)
             if column:
                 wanted.setdefault(column, f"endpoints.{name}.{key}")
+    if isinstance(study.subjects.dates, dict):
+        for column in study.subjects.dates:
+            wanted.setdefault(column, "subjects.dates")
     missing = [
         f"`{column}` ({key}{_nearest(column, table.columns)})"
         for column, key in wanted.items()
         if column not in table.columns
     ]
     if missing:
+        shown = ", ".join(table.columns[:SHOWN_COLUMNS])
+        more = f" and {table.width - SHOWN_COLUMNS} more" if table.width > SHOWN_COLUMNS else ""
         raise TableError(
-            f"{study.subjects.file} has no column {', '.join(missing)}.",
-            f"Its columns are {', '.join(table.columns)}.",
+            f"{study.subjects.file} has no column {', '.join(missing)}.", f"Its columns are {shown}{more}."
         )
 
 
-def _ids(table: pl.DataFrame, column: str) -> list[str]:
-    ids = table[column].cast(pl.String).str.strip_chars()
+SHOWN_COLUMNS = 40
+
+
+def _ids(values: pl.Series, section: SubjectsSection) -> pl.Series:
+    ids = as_text(values)
+    if section.id_width is None:
+        return ids
+    padded = ids.str.zfill(section.id_width)
+    return (
+        ids.to_frame("id")
+        .select(pl.when(pl.col("id").str.contains(r"^\d+$")).then(padded).otherwise(pl.col("id")))
+        .to_series()
+    )
+
+
+def _check_ids(values: pl.Series, section: SubjectsSection, findings: Findings) -> None:
+    ids, column = findings.ids, f"column `{section.id}`"
     empty = ids.is_null() | (ids == "")
-    if empty.any():
-        raise TableError(
-            f"Column `{column}` is empty in {int(empty.sum())} row(s): {_rows(empty)}.",
-            "Give every row an id.",
+    findings.refuse(empty, f"{column} is empty", "Give every row an id.")
+    repeated = ids.is_duplicated() & ~empty
+    n_subjects = ids.filter(repeated).n_unique()
+    findings.refuse(
+        repeated, f"{column} names {n_subjects} subject(s) more than once", "One row per subject is needed."
+    )
+    if not values.dtype.is_float():
+        lost = fractions = pl.Series([False] * len(values))
+    else:
+        lost, fractions = values.abs() >= LARGEST_NUMERIC_ID, values != values.floor()
+    findings.refuse(
+        lost, f"{column} holds ids as numbers too long to be exact", "Store ids as text in the table."
+    )
+    findings.refuse(fractions, f"{column} holds ids with decimals", "Store ids as text in the table.")
+    lengths = ids.filter(~empty).str.len_chars()
+    if values.dtype.is_numeric() and section.id_width is None and lengths.n_unique() > 1:
+        findings.warnings.append(
+            f"{column} holds numbers of different lengths: if ids have leading zeros "
+            "in the images, say `id_width` under [subjects]"
         )
-    repeated = ids.is_duplicated()
-    if repeated.any():
-        raise TableError(
-            f"Column `{column}` names {ids.filter(repeated).n_unique()} subject(s) more than once: "
-            f"{_rows(repeated)}.",
-            "One row per subject is needed.",
-        )
-    return ids.to_list()
 
 
-def _covariate(table: pl.DataFrame, name: str, covariate: CovariateSection) -> pl.Series:
-    values = table[covariate.column]
-    if covariate.type == "categorical":
-        text = values.cast(pl.String).str.strip_chars()
-        levels = text.to_frame().select(
-            pl.when(pl.col(covariate.column) == "").then(None).otherwise(pl.col(covariate.column))
-        )
-        return levels.to_series().rename(name)
-    return _numbers(values, f"covariates.{name}").rename(name)
-
-
-def _outcome(
-    table: pl.DataFrame, subject_ids: pl.Series, name: str, endpoint: EndpointSection
-) -> pl.DataFrame:
-    n = table.height
-
-    def column(
-        key: str | None,
-        read: Callable[[pl.Series], pl.Series],
-        dtype: pl.DataType | pl.datatypes.DataTypeClass,
-    ) -> pl.Series:
-        return read(table[key]) if key else pl.Series([None] * n, dtype=dtype)
-
-    where = f"endpoints.{name}"
+def _outcome(columns: _Columns, subject_ids: pl.Series, name: str, endpoint: EndpointSection) -> pl.DataFrame:
+    n, where, findings = len(subject_ids), f"endpoints.{name}", columns.findings
     per_year = UNITS_PER_YEAR[endpoint.unit]
-    times = column(endpoint.time, lambda s: _numbers(s, f"{where}.time"), pl.Float64) / per_year
-    entries = column(endpoint.entry, lambda s: _numbers(s, f"{where}.entry"), pl.Float64) / per_year
-    _refuse(times < 0, f"{where}.time is negative")
-    _refuse(entries >= times, f"{where}: entry is not before the end of follow-up")
-    event_dates = column(endpoint.event_date, lambda s: _dates(s, f"{where}.event_date"), pl.Date)
-    end_dates = column(endpoint.end_date, lambda s: _dates(s, f"{where}.end_date"), pl.Date)
-    events = column(endpoint.event or endpoint.column, lambda s: _codes(s, endpoint, where), pl.Int64)
+    times = columns.years(endpoint.time, f"{where}.time", per_year)
+    entries = columns.years(endpoint.entry, f"{where}.entry", per_year)
+    findings.refuse(times < 0, f"{where}.time is negative")
+    findings.refuse(entries >= times, f"{where}: entry is not before the end of follow-up")
+    event_dates = columns.dates(endpoint.event_date, f"{where}.event_date")
+    end_dates = columns.dates(endpoint.end_date, f"{where}.end_date")
     if endpoint.event_date:
-        events = (
-            pl.DataFrame({"event": event_dates, "end": end_dates})
-            .select(
-                pl.when(pl.col("end").is_null() & pl.col("event").is_null())
-                .then(None)
-                .otherwise(pl.col("event").is_not_null().cast(pl.Int64))
-            )
-            .to_series()
-        )
+        happened = event_dates.is_not_null()
+        events = happened.cast(pl.Int64).set(end_dates.is_null() & ~happened, None)
+    else:
+        events = columns.events(endpoint.event or endpoint.column, endpoint, where)
     return pl.DataFrame(
         {
             "subject_id": subject_ids,
@@ -164,61 +255,9 @@ def _outcome(
     )
 
 
-def _codes(values: pl.Series, endpoint: EndpointSection, where: str) -> pl.Series:
-    """Events as 0/1: those codes, true/false, or what ``codes`` maps; anything else is refused."""
-    text = values.cast(pl.String).str.strip_chars()
-    mapping: dict[str, int] = dict(endpoint.codes) if endpoint.codes else TRUTHS
-    keys = text if endpoint.codes else text.str.to_lowercase()
-    known = keys.is_in(list(mapping)) | keys.is_null() | (keys == "")
-    if not known.all():
-        counts = ", ".join(f"{value!r} ({n} rows)" for value, n in _value_counts(text))
-        raise TableError(
-            f"{where}: column `{values.name}` holds {counts}; events must be 0/1 or true/false.",
-            f'Map them by name, e.g. `codes = {{"2" = 1, "1" = 0}}` under [{where}].',
-        )
-    return keys.replace_strict(mapping, default=None, return_dtype=pl.Int64)
-
-
 def _value_counts(text: pl.Series) -> list[tuple[str, int]]:
-    counts = text.drop_nulls().value_counts(sort=True).head(SHOWN_ROWS)
+    counts = text.drop_nulls().value_counts(sort=True).head(SHOWN_VALUES)
     return [(str(value), int(n)) for value, n in counts.iter_rows()]
-
-
-def _numbers(values: pl.Series, where: str) -> pl.Series:
-    if values.dtype.is_numeric() or values.dtype == pl.Boolean:
-        return values.cast(pl.Float64)
-    text = values.cast(pl.String).str.strip_chars()
-    blank = text.is_null() | text.is_in(["", "NA", "NaN", "."])
-    numbers = text.cast(pl.Float64, strict=False)
-    _refuse(numbers.is_null() & ~blank, f"{where}: column `{values.name}` is not a number")
-    return numbers.fill_nan(None)
-
-
-def _dates(values: pl.Series, where: str) -> pl.Series:
-    if values.dtype == pl.Date:
-        return values
-    if values.dtype == pl.Datetime:
-        return values.cast(pl.Date)
-    text = values.cast(pl.String).str.strip_chars()
-    blank = text.is_null() | (text == "")
-    dates = text.str.to_date("%Y-%m-%d", strict=False)
-    _refuse(dates.is_null() & ~blank, f"{where}: column `{values.name}` is not a date as YYYY-MM-DD")
-    return dates
-
-
-def _refuse(offending: pl.Series, message: str) -> None:
-    bad = offending.fill_null(value=False)
-    if bad.any():
-        raise TableError(
-            f"{message} in {int(bad.sum())} row(s): {_rows(bad)}.", "Mend the table and run again."
-        )
-
-
-def _rows(mask: pl.Series) -> str:
-    """Name rows by their number, the first data row being 1; never by their content."""
-    numbers = (mask.arg_true() + 1).to_list()
-    shown = ", ".join(str(number) for number in numbers[:SHOWN_ROWS])
-    return f"row {shown}" + (" ..." if len(numbers) > SHOWN_ROWS else "")
 
 
 def _nearest(name: str, known: list[str]) -> str:

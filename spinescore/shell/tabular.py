@@ -1,4 +1,4 @@
-"""Tables (CSV, TSV, Parquet) -> polars, every column as text or as typed; and lists back to files."""
+"""Tables as they come (text, Parquet, Excel, SAS, Stata, SPSS) -> polars; and lists back to files."""
 
 from __future__ import annotations
 
@@ -7,38 +7,83 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+import pyarrow
+import pyarrow.parquet
 
 from spinescore.errors import TableError
+from spinescore.shell.table_formats import SPOKEN_FORMATS, FoundTable, format_of
+from spinescore.study import TableLayout
 
-FORMATS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "tsv",
-    ".parquet": "parquet",
-}
+PARQUET_ERRORS = (
+    pyarrow.ArrowException,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    ValueError,
+    OSError,
+)
 
 
-def read_table(path: Path, declared_format: str | None = None) -> pl.DataFrame:
+def read_table(path: Path, layout: TableLayout | None = None) -> pl.DataFrame:
     """Read a table; delimited text keeps every cell as text, so ids keep their leading zeros.
 
     Raises
     ------
     TableError
-        If it is missing, in no known format, or not what its format says.
+        If it is missing, in no known format, not what its format says, or not certain how to read.
     """
-    if not path.is_file():
-        raise TableError(f"No table at {path}.", "Check `subjects.file` in the study file.")
-    table_format = declared_format or FORMATS.get(path.suffix.lower())
-    if table_format is None:
-        raise TableError(
-            f"{path} ends in {path.suffix or 'nothing'}, which names no table format known here.",
-            'Say `format = "csv"` (or tsv, parquet) under [subjects].',
-        )
+    return find_table(path, layout or TableLayout()).rows
+
+
+def find_table(path: Path, layout: TableLayout) -> FoundTable:
+    """Read a table, with what was detected about its file and the labels of its codes.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    layout : TableLayout
+        What is declared of it; the rest is detected where that is certain, and refused where it is not.
+
+    Raises
+    ------
+    TableError
+        If it is missing, in no known format, not what its format says, or not certain how to read.
+    """
+    table_format = format_of(path, layout)
+    found = _read(path, layout, table_format)
+    detected = {"format": SPOKEN_FORMATS[table_format], **found.detected}
+    return FoundTable(found.rows, detected, found.value_labels, found.delimiter)
+
+
+def _read(path: Path, layout: TableLayout, table_format: str) -> FoundTable:
+    # Imported here: each reader loads a library that the other formats do without.
+    if table_format in ("csv", "tsv"):
+        from spinescore.shell.table_text import read_text_table
+
+        return read_text_table(path, layout)
+    if table_format == "excel":
+        from spinescore.shell.table_excel import read_excel_table
+
+        return read_excel_table(path, layout)
+    if table_format == "parquet":
+        return _read_parquet(path)
+    from spinescore.shell.table_statistical import read_statistical_table
+
+    return read_statistical_table(path, layout, table_format)
+
+
+def _read_parquet(path: Path) -> FoundTable:
+    # By Arrow: on a damaged file polars' own reader aborts the process.
     try:
-        return READERS[table_format](path)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, ValueError, OSError) as error:
+        table = pyarrow.parquet.read_table(path)
+        table.validate(full=True)
+        rows = pl.DataFrame(pl.from_arrow(table))
+    except PARQUET_ERRORS as error:
         reason = str(error).splitlines()[0]
-        raise TableError(f"{path} cannot be read as {table_format}: {reason}.", "Check the file.") from None
+        raise TableError(f"{path} cannot be read as Parquet: {reason}.", "Check the file.") from None
+    if rows.is_empty():
+        raise TableError(f"{path} has no rows.", "Check `subjects.file` in the study file.")
+    return FoundTable(rows)
 
 
 def hash_table(path: Path) -> str:
@@ -47,18 +92,6 @@ def hash_table(path: Path) -> str:
         raise TableError(f"No table at {path}.", "Check `subjects.file` in the study file.")
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _read_delimited(path: Path, separator: str) -> pl.DataFrame:
-    text = path.read_text(encoding="utf-8-sig")
-    return pl.read_csv(text.encode(), separator=separator, infer_schema=False)
-
-
-READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
-    "csv": lambda path: _read_delimited(path, ","),
-    "tsv": lambda path: _read_delimited(path, "\t"),
-    "parquet": pl.read_parquet,
-}
 
 
 def write_table(rows: pl.DataFrame, path: Path) -> None:
@@ -79,7 +112,9 @@ def write_table(rows: pl.DataFrame, path: Path) -> None:
     try:
         writers[path.suffix.lower()]()
     except OSError as error:
-        raise TableError(f"{path} cannot be written: {error.strerror or error}.", "Name another file.") from None
+        raise TableError(
+            f"{path} cannot be written: {error.strerror or error}.", "Name another file."
+        ) from None
 
 
 def _guarded(rows: pl.DataFrame) -> list[pl.Expr]:

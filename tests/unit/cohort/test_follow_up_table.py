@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from spinescore.core.follow_up_table import read_subjects
 from spinescore.errors import StudyError, TableError
 from spinescore.shell.tabular import read_table
-from spinescore.study import Study, read_study
+from spinescore.study import Study, SubjectsSection, read_study
 
 
 def study(**endpoint: Any) -> Study:
@@ -37,7 +38,7 @@ def table(**columns: list[Any]) -> pl.DataFrame:
 
 
 def read(rows: pl.DataFrame, settings: Study | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
-    return read_subjects(rows, settings or study(), lambda patient_id, _: patient_id)
+    return read_subjects(rows, settings or study(), lambda patient_id, _: patient_id)[:2]
 
 
 def test_ids_keep_leading_zeros_and_empty_cells_are_missing() -> None:
@@ -99,9 +100,9 @@ def test_a_csv_is_read_as_text_and_a_byte_order_mark_is_no_column_name(tmp_path:
 def test_parquet_keeps_its_types_and_an_unknown_suffix_is_named(tmp_path: Path) -> None:
     table().write_parquet(tmp_path / "f.parquet")
     assert read_table(tmp_path / "f.parquet").equals(table())
-    (tmp_path / "f.sav").touch()
-    with pytest.raises(TableError, match=r"ends in \.sav"):
-        read_table(tmp_path / "f.sav")
+    (tmp_path / "f.docx").write_bytes(b"letter")
+    with pytest.raises(TableError, match=r"ends in \.docx"):
+        read_table(tmp_path / "f.docx")
 
 
 def test_a_table_that_is_not_there_says_so(tmp_path: Path) -> None:
@@ -152,3 +153,141 @@ def test_relative_paths_resolve_from_the_study_file(tmp_path: Path) -> None:
 def test_durations_without_a_time_origin_are_refused() -> None:
     with pytest.raises(ValueError, match="time_origin"):
         study(time_origin=None)
+
+
+def test_every_wrong_column_is_named_at_once() -> None:
+    with pytest.raises(TableError) as caught:
+        read(table(pid=["7", "7"], fx=["1", "2"], years=["2", "-1"], bmi=["thin", "1"]))
+    text = str(caught.value)
+    assert text.startswith("f.csv has 4 problems:\n")
+    for complaint in ("more than once", "'2' (1 rows)", "negative in 1 row(s): row 2 (id 7)", "not a number"):
+        assert complaint in text
+
+
+def test_offending_rows_are_named_by_id_and_only_the_first() -> None:
+    rows = pl.DataFrame(
+        {"pid": [f"p{n}" for n in range(9)], "fx": ["0"] * 9, "years": ["-1"] * 9, "bmi": [""] * 9}
+    )
+    with pytest.raises(TableError, match=r"in 9 row\(s\): row 1 \(id p0\), .*row 5 \(id p4\) \.\.\.\."):
+        read(rows)
+
+
+@pytest.mark.parametrize(
+    ("ids", "texts"), [([7.0, 12.0], ["7", "12"]), ([7, 12], ["7", "12"]), (["7.0", "012"], ["7.0", "012"])]
+)
+def test_ids_stored_as_numbers_are_whole_and_text_stays_text(ids: list[Any], texts: list[str]) -> None:
+    subjects, _ = read(table(pid=ids))
+    assert subjects["subject_id"].to_list() == texts
+
+
+def test_leading_zeros_that_a_spreadsheet_dropped_are_put_back_where_declared() -> None:
+    settings = study().model_copy(update={"subjects": SubjectsSection(file=Path("f"), id="pid", id_width=4)})
+    subjects, _ = read(table(pid=[7.0, 12345.0]), settings)
+    assert subjects["subject_id"].to_list() == ["0007", "12345"]
+    subjects, _ = read(table(pid=["7", "A7"]), settings)
+    assert subjects["subject_id"].to_list() == ["0007", "A7"]
+
+
+def test_numeric_ids_of_different_lengths_draw_a_warning() -> None:
+    same = read_subjects(table(pid=[70.0, 80.0]), study(), lambda patient_id, _: patient_id)
+    different = read_subjects(table(pid=[7.0, 80.0]), study(), lambda patient_id, _: patient_id)
+    assert same.warnings == ()
+    assert "id_width" in different.warnings[0]
+
+
+@pytest.mark.parametrize(("ids", "complaint"), [([1e15, 7.0], "too long"), ([7.5, 7.0], "with decimals")])
+def test_ids_that_a_number_cannot_hold_are_refused(ids: list[float], complaint: str) -> None:
+    with pytest.raises(TableError, match=complaint):
+        read(table(pid=ids))
+
+
+def test_codes_and_levels_stored_as_numbers_read_as_in_a_text() -> None:
+    settings = study(codes={"2": 1, "1": 0})
+    _, outcomes = read(table(fx=[1.0, 2.0]), settings)
+    assert outcomes["event"].to_list() == [0, 1]
+    levels = Study.model_validate(
+        settings.model_dump() | {"covariates": {"bmi": {"column": "bmi", "type": "categorical"}}}
+    )
+    subjects, _ = read(table(fx=[1.0, 2.0], bmi=[0.0, None]), levels)
+    assert subjects["bmi"].to_list() == ["0", None]
+
+
+def test_na_is_missing_everywhere_but_in_ids() -> None:
+    rows = table(pid=["NA", "8"], fx=["NA", "1"], years=["NA", "3"], bmi=[".", "NaN"])
+    subjects, outcomes = read(rows)
+    assert subjects["subject_id"].to_list() == ["NA", "8"]
+    assert subjects["bmi"].to_list() == [None, None]
+    assert outcomes["event"].to_list() == [None, 1]
+
+
+def with_subjects(**keys: Any) -> Study:
+    return study().model_copy(update={"subjects": SubjectsSection(file=Path("f"), id="pid", **keys)})
+
+
+@pytest.mark.parametrize(
+    ("years", "bmi", "keys", "expected"),
+    [
+        (["2,5", "3"], ["22,5", ""], {}, [2.5, 3.0]),
+        (["1,234", "3"], ["22,5", ""], {}, [1.234, 3.0]),
+        (["1.234", "3"], ["22.5", ""], {}, [1.234, 3.0]),
+        (["1,234", "3"], ["22", ""], {"decimal": ","}, [1.234, 3.0]),
+        (["0,125", "3"], ["22", ""], {}, [0.125, 3.0]),
+        (["1e1", "3"], ["22", ""], {}, [10.0, 3.0]),
+    ],
+)
+def test_decimal_commas_are_read_where_they_can_be_nothing_else(
+    years: list[str], bmi: list[str], keys: dict[str, Any], expected: list[float]
+) -> None:
+    _, outcomes = read(table(years=years, bmi=bmi), with_subjects(**keys))
+    assert outcomes["time_years"].to_list() == expected
+
+
+@pytest.mark.parametrize(
+    ("years", "keys", "complaint"),
+    [
+        (["1,234", "3"], {}, r"such as 1,234 may be thousands or decimals\. Add `decimal"),
+        (["1,5", "2.5"], {}, "with decimal points and with commas"),
+        (["1.234,5", "3"], {}, "is not a number in 1 row"),
+        (["1,234.5", "3"], {}, "is not a number in 1 row"),
+        (["1.5", "3"], {"decimal": ","}, "is not a number in 1 row"),
+        (["1,5", "3"], {"decimal": "."}, "is not a number in 1 row"),
+        (["inf", "3"], {}, "is not a number in 1 row"),
+    ],
+)
+def test_thousands_separators_and_mixed_marks_are_never_guessed(
+    years: list[str], keys: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(TableError, match=complaint):
+        read(table(years=years), with_subjects(**keys))
+
+
+def test_three_decimals_in_a_table_of_semicolons_may_be_thousands() -> None:
+    rows = table(years=["1.234", "3"], bmi=["", ""])
+    with pytest.raises(TableError, match=r"1\.234 may be thousands or decimals"):
+        read_subjects(rows, study(), lambda patient_id, _: patient_id, delimiter=";")
+    assert read_subjects(rows, study(), lambda patient_id, _: patient_id, delimiter=",").outcomes.height == 2
+
+
+def test_dates_are_declared_per_column_and_a_column_of_several_endpoints_is_read_once() -> None:
+    endpoint = {"type": "survival", "event_date": "d", "end_date": "end"}
+    settings = Study.model_validate(
+        {
+            "study": {"title": "t", "database": "d"},
+            "subjects": {"file": "f.csv", "id": "pid", "dates": {"end": "mdy"}},
+            "endpoints": {"fracture": endpoint, "hip": endpoint},
+        }
+    )
+    rows = table(d=["25/12/2015", ""], end=["03/04/2016", "05/06/2016"])
+    found = read_subjects(rows, settings, lambda patient_id, _: patient_id)
+    assert found.outcomes["end_date"].to_list() == [date(2016, 3, 4), date(2016, 5, 6)] * 2
+    assert found.outcomes["event"].to_list() == [1, 0] * 2
+    assert found.detected == {"dates.d": "day-month-year"}
+    with pytest.raises(
+        TableError, match=r"f\.csv: endpoints\.fracture\.end_date: .* 03/04/2016, 05/06/2016\."
+    ):
+        read(rows, settings.model_copy(update={"subjects": SubjectsSection(file=Path("f.csv"), id="pid")}))
+
+
+def test_dates_declared_for_a_column_that_is_not_there_are_an_error() -> None:
+    with pytest.raises(TableError, match=r"`edn` \(subjects.dates"):
+        read(table(end=["", ""]), with_subjects(dates={"edn": "mdy"}))

@@ -216,4 +216,5 @@ class StageSummary:
     changed: bool
     message: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     partial: bool = False

@@ -43,13 +43,9 @@ def import_outcomes(warehouse: Warehouse, study: Study) -> StageSummary:
     return StageSummary(
         "outcomes",
         changed=True,
-        message="; ".join(
-            [
-                f"{subjects.height:,} subjects, {len(study.endpoints)} endpoints read ({_spoken(detected)})",
-                *follow_up.warnings,
-            ]
-        ),
+        message=f"{subjects.height:,} subjects, {len(study.endpoints)} endpoints read ({_spoken(detected)})",
         counts=run.counts,
+        warnings=follow_up.warnings,
     )
 
 

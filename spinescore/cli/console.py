@@ -97,9 +97,10 @@ CORRECTION_COLUMNS = ("kind", "method", "slope", "intercept", "n", "fitted on", 
 
 
 def stage_line(stage: StageSummary) -> str:
-    """Return a finished stage as one line."""
+    """Return a finished stage as one line, and a line for each of its warnings."""
     mark = "done" if stage.changed else "same"
-    return f"{stage.stage:<10} {mark}  {stage.message}"
+    warnings = (f"           warning: {warning}" for warning in stage.warnings)
+    return "\n".join([f"{stage.stage:<10} {mark}  {stage.message}", *warnings])
 
 
 def fail(error: SpineScoreError) -> int:

@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TORCH := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo "torch>=2.8" || echo "torch==2.13.0")
 DEBIAN_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 poppler-utils dicom3tools cron dcmtk libgdcm-tools libopenjp2-tools openjph-tools
 
-.PHONY: help install system demo test check lint bench docs demo-bundle clean
+.PHONY: help install system demo test check lint bench soak docs demo-bundle clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ test: $(STAMP) ## what CI runs: all checks and tests
 	@$(MAKE) --no-print-directory check
 
 check: lint ## lint, types, import rules, SQL, tests, and a test of the built wheel
-	$(BIN)/python -m pytest --doctest-modules spinescore tests
+	$(BIN)/python -m pytest --doctest-modules --ignore tests/soak spinescore tests
 
 lint: $(STAMP) ## ruff, mypy, import-linter, sqlfluff
 	$(BIN)/ruff check .
@@ -50,6 +50,9 @@ lint: $(STAMP) ## ruff, mypy, import-linter, sqlfluff
 
 bench: $(STAMP) ## measure against named peers and limits (slow; not part of the tests)
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+soak: $(STAMP) ## send 10,000 damaged files through ingest (minutes; not part of the tests)
+	$(BIN)/python -m pytest -s tests/soak
 
 docs: $(STAMP) ## write docs/commands.md from the commands' own help
 	$(BIN)/python docs/make_commands.py

@@ -115,7 +115,7 @@ def ingest(
                 index.read(listing.chunks, reader, workers=workers)
                 index.read(_copies_without_original(warehouse), reader, workers=1)
             remember_rules(warehouse, rules)
-            n_checked = check_new_pixels(warehouse, rules, run.run_id) if request.check_pixels else 0
+            n_checked = _check_pixels(warehouse, rules, reader, run.run_id) if request.check_pixels else 0
             if listing.n_pending or n_gone or n_checked:
                 flag_images(warehouse)
             run.counts = {"seen": listing.n_seen, "read": listing.n_pending, "gone": n_gone}
@@ -142,6 +142,20 @@ def _mark_gone(warehouse: Warehouse, listing: Listing, run_id: int) -> int:
     marks = gone.select("path_bytes", pl.lit(None, pl.String).alias("detail"))
     warehouse.execute("ingest/mark_missing", incoming=marks, reason="deleted", run_id=run_id)
     return gone.height
+
+
+def _check_pixels(warehouse: Warehouse, rules: RuleSet, reader: ChunkReader, run_id: int) -> int:
+    """Decode what is new; where that fails, the next copy of the image takes its place, and so on."""
+    n_checked = check_new_pixels(warehouse, rules, run_id)
+    tried: set[bytes] = set()
+    while True:
+        copies = [c for c in _copies_without_original(warehouse) if c[1][0].path_bytes not in tried]
+        if not copies:
+            return n_checked
+        tried.update(candidate.path_bytes for _, (candidate,) in copies)
+        with _Index(warehouse, run_id, lambda _: None) as index:
+            index.read(((number, chunk) for number, (_, chunk) in enumerate(copies)), reader, workers=1)
+        n_checked += check_new_pixels(warehouse, rules, run_id)
 
 
 def _copies_without_original(warehouse: Warehouse) -> list[Chunk]:

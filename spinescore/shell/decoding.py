@@ -31,7 +31,7 @@ from spinescore.core.imaging.pixel_format import (
 )
 from spinescore.core.imaging.preprocessing import PaddingValue
 from spinescore.errors import DecodingError
-from spinescore.shell.encoding import has_prefix, may_be_bare_data_set, transfer_syntax_of
+from spinescore.shell.encoding import has_prefix, may_be_bare_data_set, read_image, transfer_syntax_of
 from spinescore.shell.frame_decoders import LOSSY, decode_frame
 
 MAX_FILE_BYTES = 1 << 30
@@ -138,7 +138,7 @@ def read_dataset(source: Path | str | BinaryIO) -> tuple[pydicom.FileDataset, UI
     try:
         _check_inflation(content)
         bare = not has_prefix(content) and may_be_bare_data_set(content)
-        dataset = pydicom.dcmread(io.BytesIO(content), force=bare)
+        dataset = read_image(io.BytesIO(content), force=bare)
     except (EOFError, OSError) as error:  # pydicom's own: the content has been read
         raise DecodingError("truncated", str(error) or "the file ends within an element") from error
     except RecursionError as error:
@@ -182,6 +182,8 @@ def _decode_stored(dataset: pydicom.FileDataset, syntax: UID, format_: PixelForm
     content = dataset.PixelData if "PixelData" in dataset else None
     if not content:
         raise DecodingError("no_pixel_data", "the file has no Pixel Data")
+    if not isinstance(content, bytes):
+        raise DecodingError("malformed", f"pixel data of value representation {dataset['PixelData'].VR}")
     if not syntax.is_encapsulated:
         if dataset["PixelData"].is_undefined_length:
             raise DecodingError("transfer_syntax", f"{syntax.name}, yet the pixels are encapsulated")
@@ -246,7 +248,16 @@ def _apply_modality(stored: Stored, dataset: Dataset) -> NDArray[Any]:
         return stored
     if slope.is_integer() and intercept.is_integer() and abs(slope) < 1 << 14 and abs(intercept) < 1 << 30:
         return stored.astype(np.int32) * np.int32(slope) + np.int32(intercept)
-    return stored.astype(np.float64) * slope + intercept
+    with np.errstate(over="ignore"):
+        values = stored.astype(np.float64) * slope + intercept
+        low, high = np.float32(values.min()), np.float32(values.max())  # what preprocessing works in
+    if not np.isfinite((low, high)).all():
+        raise DecodingError("non_finite_pixels", f"rescale slope {slope:g}, intercept {intercept:g}")
+    if low == high and stored.min() < stored.max():
+        raise DecodingError(
+            "constant_image", f"rescaled by {slope:g} and {intercept:g}, all pixels are equal"
+        )
+    return values
 
 
 def _read_rescale(dataset: Dataset) -> tuple[float, float]:

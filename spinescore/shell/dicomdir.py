@@ -8,11 +8,12 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
+from spinescore.errors import DecodingError
+from spinescore.shell.encoding import read_header
 from spinescore.shell.locations import SEPARATOR, Candidate, describe_path, open_location
 
 MEDIA_STORAGE_DIRECTORY = b"\x02\x00\x02\x00UI\x14\x001.2.840.10008.1.3.10"  # (0002,0002), PS3.10 8.6
@@ -78,11 +79,13 @@ def _read_references(path: bytes, size_bytes: int) -> tuple[list[bytes], str]:
     try:
         with warnings.catch_warnings(), open_location(path) as handle:
             warnings.simplefilter("ignore")  # what pydicom repairs in a header is no concern of a batch run
-            dataset = pydicom.dcmread(handle)
+            dataset = read_header(handle)
             stored = dataset.get_item(RECORD_SEQUENCE)
             records = list(dataset[RECORD_SEQUENCE].value)
             references.update(dict.fromkeys(filter(None, map(_reference, records))))
             problem = _problem(dataset, stored, records)
+    except DecodingError as error:
+        problem = error.message
     except UNREADABLE as error:
         problem = f"{type(error).__name__}: {error}"[:200]
     return list(references), problem

@@ -105,9 +105,10 @@ def _decode_rle(frame: bytes, format_: PixelFormat) -> tuple[Stored, int]:
     import rle.utils
 
     check_rle_header(frame, n_pixels=format_.n_pixels, bits_allocated=format_.allocated)
-    values = rle.utils.decode_frame(  # type: ignore[attr-defined]
-        frame, format_.n_pixels, format_.allocated, "<"
-    )
+    with _quiet_output():  # a panic is printed as well as raised
+        values = rle.utils.decode_frame(  # type: ignore[attr-defined]
+            frame, format_.n_pixels, format_.allocated, "<"
+        )
     cells = np.frombuffer(values, dtype=f"<u{format_.allocated // 8}")
     return cells.reshape(format_.rows, format_.columns), format_.allocated
 

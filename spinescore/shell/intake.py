@@ -13,7 +13,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from types import FrameType
 from typing import BinaryIO, NoReturn
@@ -36,6 +36,7 @@ from spinescore.core.imaging.element_walker import (
     FLOAT_PIXELS,
     ITEM,
     LONG_VRS,
+    MEDIA_STORAGE_CLASS,
     MEDIA_STORAGE_INSTANCE,
     NUMBER_TAGS,
     PIXEL_DATA,
@@ -50,7 +51,7 @@ from spinescore.core.imaging.element_walker import (
 from spinescore.core.imaging.header import Elements, HeaderReader, Reading
 from spinescore.errors import DecodingError
 from spinescore.shell.decoding import INFLATE_LIMIT_BYTES
-from spinescore.shell.encoding import has_prefix, may_be_bare_data_set, transfer_syntax_of
+from spinescore.shell.encoding import has_prefix, may_be_bare_data_set, read_header, transfer_syntax_of
 from spinescore.shell.locations import SEPARATOR, Candidate, open_location
 
 SLOW_FILE_S = 10.0
@@ -133,8 +134,11 @@ def _read_walking(walker: ElementWalker, head: bytes, reader: HeaderReader) -> R
         return _ends_within_header(walker.found, reader)
     decided = reader.decide(walker.found)
     if isinstance(decided, Reading):
-        ends_early = decided.reason == "malformed" and not goes_on
-        return _ends_within_header(walker.found, reader) if ends_early else decided
+        if decided.reason != "malformed":
+            return decided
+        if goes_on:
+            raise OddFileError("what an image must have is missing, or follows out of order")
+        return _ends_within_header(walker.found, reader)
     reading = reader.read(walker.found, walker.transfer_syntax, *decided)
     if reading.state != "indexed":
         return reading
@@ -188,7 +192,7 @@ def _length_problem(elements: Elements, offset: int, length: int, size_bytes: in
     expected = rows * columns * allocated // 8
     if offset + length > size_bytes:
         return "truncated", f"{max(0, size_bytes - offset)} of {length} pixel bytes are there"
-    if length < expected:
+    if not expected <= length < 2 * expected:
         return "pixel_length", f"{length} bytes for {expected} expected"
     return None
 
@@ -243,7 +247,7 @@ def _read_with_pydicom(location: bytes, size_bytes: int, reader: HeaderReader) -
     try:
         with _time_limit(SLOW_FILE_S), warnings.catch_warnings(), open_location(location) as handle:
             warnings.simplefilter("ignore")  # what pydicom repairs in a header is no concern of a batch run
-            dataset = pydicom.dcmread(handle, stop_before_pixels=True, force=True)
+            dataset = read_header(handle)
             return _read_dataset(dataset, handle, size_bytes, reader)
     except InvalidDicomError:
         return Reading("excluded", "not_dicom")
@@ -268,7 +272,7 @@ def _read_dataset(dataset: FileDataset, handle: BinaryIO, size_bytes: int, reade
     if len(dataset) == 0:
         if dataset.preamble is None:
             return Reading("excluded", "not_dicom")
-        return Reading("rejected", "truncated", "nothing follows the file meta information")
+        return Reading("rejected", "truncated", "no element can be read behind the file meta information")
     if _ends_within_element(dataset):
         return _ends_within_header(elements, reader)
     decided = reader.decide(elements)
@@ -306,11 +310,21 @@ def elements_of(dataset: Dataset) -> dict[int, bytes]:
         if tag in NUMBER_TAGS:
             found[tag] = _short(value, little_endian=little_endian is not False)
         else:
-            found[tag] = value if isinstance(value, bytes) else str(value or "").encode("utf-8", "replace")
-    announced = getattr(dataset, "file_meta", Dataset()).get("MediaStorageSOPInstanceUID")
-    if announced:
-        found[MEDIA_STORAGE_INSTANCE] = str(announced).encode("ascii", "replace")
+            found[tag] = _as_stored(value)
+    meta = getattr(dataset, "file_meta", Dataset())
+    for tag in (MEDIA_STORAGE_CLASS, MEDIA_STORAGE_INSTANCE):
+        if tag in meta:
+            found[tag] = _as_stored(meta[tag].value)
     return found
+
+
+def _as_stored(value: object) -> bytes:
+    """Return a text that pydicom may have decoded and split, as the file has it."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return b"\\".join(map(_as_stored, value))
+    return ("" if value is None else str(value)).encode("latin-1", "replace")
 
 
 def _short(value: object, *, little_endian: bool) -> bytes:
@@ -330,8 +344,7 @@ def _codes_of(sequence: DataElement) -> bytes:
 
 
 def _raw(element: object) -> bytes:
-    value = getattr(element, "value", None)
-    return value if isinstance(value, bytes) else str(value or "").encode("utf-8", "replace")
+    return _as_stored(getattr(element, "value", None))
 
 
 def _pixel_problem_at(

@@ -15,9 +15,9 @@ from spinescore.core.imaging.eligibility import Limits
 from spinescore.domain import DAYS_PER_YEAR
 
 AGE_UNITS_PER_YEAR = {"Y": 1.0, "M": 12.0, "W": DAYS_PER_YEAR / 7, "D": DAYS_PER_YEAR}
-AGE_STRING = re.compile(r"\d{3}[DWMY]")
-LOOSE_AGE_STRING = re.compile(r"(\d{1,3}) ?([DWMY])", re.IGNORECASE)
-DATE = re.compile(r"(\d{4})([-.]?)(\d{2})\2(\d{2})")
+AGE_STRING = re.compile(r"[0-9]{3}[DWMY]")
+LOOSE_AGE_STRING = re.compile(r"([0-9]{1,3}) ?([DWMY])", re.IGNORECASE)
+DATE = re.compile(r"([0-9]{4})([-.]?)([0-9]{2})\2([0-9]{2})")
 
 
 @lru_cache(maxsize=4096)

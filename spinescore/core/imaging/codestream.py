@@ -124,13 +124,15 @@ def find_jpeg_2000(frame: bytes) -> bytes:
 
 
 def read_jpeg_2000_header(codestream: bytes) -> Codestream:
-    """Read the SIZ segment and see that every tile-part is all there.
+    """Read the SIZ segment and see that every tile is there, and every tile-part all of it.
+
+    Decoders leave a tile that is not there black and say nothing.
 
     Raises
     ------
     DecodingError
         ``truncated`` if a tile-part says it is longer than what is left, ``decode_failed`` if the
-        segment makes no sense.
+        segment makes no sense or tiles are missing.
     """
     if len(codestream) < 45:
         raise DecodingError("truncated", "the JPEG 2000 codestream ends within its first segment")
@@ -141,32 +143,44 @@ def read_jpeg_2000_header(codestream: bytes) -> Codestream:
     depth, step_x, step_y = codestream[42], codestream[43], codestream[44]
     if (step_x, step_y) != (1, 1):
         raise DecodingError("decode_failed", "a JPEG 2000 component is subsampled")
-    _check_tile_parts(codestream, 4 + length)
+    tiles = _check_tile_parts(codestream, 4 + length)
+    tile_width, tile_height, tiles_left, tiles_top = struct.unpack(">4I", codestream[24:40])
+    if min(tile_width, tile_height) == 0 or tiles_left >= right or tiles_top >= bottom:
+        raise DecodingError("decode_failed", "the JPEG 2000 tiles make no sense")
+    n_tiles = -((tiles_left - right) // tile_width) * -((tiles_top - bottom) // tile_height)
+    if len(tiles) != n_tiles or max(tiles) >= n_tiles:
+        raise DecodingError("decode_failed", f"{len(tiles)} of {n_tiles} JPEG 2000 tiles are there")
     return Codestream(
         bottom - top, right - left, components, (depth & 0x7F) + 1, bool(depth & 0x80), "jpeg_2000"
     )
 
 
-def _check_tile_parts(codestream: bytes, position: int) -> None:
-    """Walk the main header's segments and the tile-parts (T.800 A.4.2): none may reach past the end."""
+def _check_tile_parts(codestream: bytes, position: int) -> set[int]:
+    """Walk the main header's segments and the tile-parts (T.800 A.4.2); return the tiles they are of.
+
+    None may reach past the end.
+    """
+    tiles: set[int] = set()
     while position + 4 <= len(codestream):
         marker, length = struct.unpack(">HH", codestream[position : position + 4])
         if marker == LAST_OF_J2K:
-            return
+            break
         if marker == START_OF_TILE_PART:
-            (part_bytes,) = struct.unpack(">I", codestream[position + 6 : position + 10].ljust(4, b"\0"))
+            tile, part_bytes = struct.unpack(">HI", codestream[position + 4 : position + 10].ljust(6, b"\0"))
+            tiles.add(tile)
             if part_bytes == 0:  # up to the end of the codestream
                 if codestream.find(END_OF_IMAGE, position) < 0:
                     raise DecodingError("truncated", "the JPEG 2000 codestream has no end marker")
-                return
+                break
             if position + part_bytes > len(codestream):
                 raise DecodingError("truncated", "a JPEG 2000 tile-part reaches past the end of the data")
             length = max(part_bytes - 2, 12)
         elif marker < 0xFF00:
-            return  # padding after the last tile-part, or damage: the decoder says which
+            break  # padding after the last tile-part, or damage: the decoder says which
         position += 2 + max(length, 2)
     if position > len(codestream):
         raise DecodingError("truncated", "the JPEG 2000 codestream ends within its header")
+    return tiles
 
 
 def check_rle_header(frame: bytes, *, n_pixels: int, bits_allocated: int) -> None:

@@ -11,7 +11,7 @@ from struct import Struct
 
 ReadAt = Callable[[int, int], bytes]  # (offset, number of bytes) -> bytes, fewer at the end of the file
 
-TRANSFER_SYNTAX, MEDIA_STORAGE_INSTANCE = 0x00020010, 0x00020003
+TRANSFER_SYNTAX, MEDIA_STORAGE_CLASS, MEDIA_STORAGE_INSTANCE = 0x00020010, 0x00020002, 0x00020003
 ANATOMIC_REGION, VIEW_CODE = 0x00082218, 0x00540220
 FLOAT_PIXELS, DOUBLE_PIXELS, PIXEL_DATA = 0x7FE00008, 0x7FE00009, 0x7FE00010
 
@@ -203,10 +203,7 @@ class ElementWalker:
         return False
 
     def element_at(self) -> tuple[int, int, int] | None:
-        """Return (tag, offset of the value, length) of the element at the position.
-
-        None if the file ends within that much of the element.
-        """
+        """Return (tag, offset of the value, length) of the element there; None if it is cut off before."""
         header = self.read_at(self.position, 12)
         if len(header) < 8:
             return None
@@ -221,7 +218,7 @@ class ElementWalker:
 
 
 ALL_VRS = SHORT_VRS | LONG_VRS
-META_WANTED = frozenset({TRANSFER_SYNTAX, MEDIA_STORAGE_INSTANCE})
+META_WANTED = frozenset({TRANSFER_SYNTAX, MEDIA_STORAGE_CLASS, MEDIA_STORAGE_INSTANCE})
 
 
 def _walk_explicit(  # noqa: C901 - the hot loop: a call per element would cost half its speed

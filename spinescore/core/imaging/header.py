@@ -13,6 +13,7 @@ from spinescore.core.imaging.character_set import decode_text
 from spinescore.core.imaging.element_walker import (
     ANATOMIC_REGION,
     CODE_TAGS,
+    MEDIA_STORAGE_CLASS,
     MEDIA_STORAGE_INSTANCE,
     NUMBER_TAGS,
     TEXT_TAGS,
@@ -114,7 +115,7 @@ class HeaderReader:
 
     def decide(self, elements: Elements) -> Reading | tuple[tuple[str, ...], Decision]:
         """Return why the file is not eligible, or the fields and the decision that let it in."""
-        if elements.get(SOP_CLASS, b"").strip(b" \0") == MEDIA_DIRECTORY:
+        if _sop_class(elements) == MEDIA_DIRECTORY:
             return Reading("excluded", "dicomdir")
         if ROWS not in elements or COLUMNS not in elements:
             return _without_frame(elements)
@@ -265,12 +266,17 @@ def eligibility_fields(elements: Elements) -> dict[str, str]:
 
 def _without_frame(elements: Elements) -> Reading:
     """Return what a header without Rows or Columns comes to: no image, or a broken one."""
-    sop_class = elements.get(SOP_CLASS, b"").strip(b" \0")
+    sop_class = _sop_class(elements)
     if not sop_class:
         return Reading("rejected", "malformed", "neither a SOP Class UID nor Rows and Columns")
     if (sop_class + b".").startswith(RADIOGRAPH_CLASSES):
         return Reading("rejected", "malformed", "a radiograph's storage class without Rows or Columns")
     return Reading("excluded", "not_an_image", "no Rows or Columns")
+
+
+def _sop_class(elements: Elements) -> bytes:
+    """Return the SOP class; a directory of media has it in its file meta information alone (PS3.10 8.6)."""
+    return (elements.get(SOP_CLASS) or elements.get(MEDIA_STORAGE_CLASS, b"")).strip(b" \0")
 
 
 def _structural_problem(header: _Header, rules: RuleSet) -> tuple[State, str, str] | None:

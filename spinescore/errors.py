@@ -75,6 +75,24 @@ class BundleError(SpineScoreError):
     slug = "bundle"
 
 
+class CheckpointError(SpineScoreError):
+    """A checkpoint that is no spine age network, or that cannot be read safely.
+
+    Parameters
+    ----------
+    reason : str
+        A code: ``code``, ``truncated``, ``shape``, ``not_finite`` ... (docs/model-import.md lists them).
+    message, next_step : str
+        As of every error.
+    """
+
+    slug = "checkpoint"
+
+    def __init__(self, reason: str, message: str, next_step: str = "") -> None:
+        super().__init__(message, next_step)
+        self.reason = reason
+
+
 class IntendedUseError(SpineScoreError):
     """A model asked to score what it was not made for."""
 
@@ -146,6 +164,12 @@ class CopyRefusedError(SpineScoreError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class WorkerStartError(SpineScoreError):
+    """Worker processes that die before they can begin."""
+
+    slug = "worker-start"
 
 
 class TrainingError(SpineScoreError):

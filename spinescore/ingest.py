@@ -12,18 +12,18 @@ from typing import Any
 
 import polars as pl
 
-from spinescore.core.imaging.eligibility import FIELDS, RuleSet
+from spinescore.core.eligibility.rule_set import FIELDS, RuleSet
 from spinescore.domain import Radiograph, as_row
 from spinescore.errors import SourceError
-from spinescore.shell.chunk_reading import ChunkReader, ChunkReadings, FileRow, read_in_order
-from spinescore.shell.duplicates import compare_instances
+from spinescore.shell.archive.locations import Candidate, display_path, location_exists
 from spinescore.shell.identity import pseudonymiser
-from spinescore.shell.listing import Chunk, Listing
-from spinescore.shell.locations import Candidate, display_path, location_exists
-from spinescore.shell.pixel_facts import check_new_pixels, flag_images
-from spinescore.shell.remembered_rules import remember_rules
-from spinescore.shell.rules import default_rules
-from spinescore.shell.spool import Spool
+from spinescore.shell.indexing.chunk_reading import ChunkReader, ChunkReadings, FileRow, read_in_order
+from spinescore.shell.indexing.listing import Chunk, Listing
+from spinescore.shell.indexing.remembered_rules import remember_rules
+from spinescore.shell.indexing.rules import default_rules
+from spinescore.shell.indexing.spool import Spool
+from spinescore.shell.pixels.duplicates import compare_instances
+from spinescore.shell.pixels.pixel_facts import check_new_pixels, flag_images
 from spinescore.shell.warehouse import Warehouse
 from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
 

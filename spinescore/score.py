@@ -18,9 +18,9 @@ from spinescore.domain import StageSummary
 from spinescore.errors import IntendedUseError
 from spinescore.shell.backends import Backend, open_backend
 from spinescore.shell.bundles import Bundle
-from spinescore.shell.pixel_facts import flag_images, store_pixel_facts
+from spinescore.shell.indexing.remembered_rules import known_thresholds
+from spinescore.shell.pixels.pixel_facts import flag_images, store_pixel_facts
 from spinescore.shell.preparation import PendingImage, Prepared, prepare_image
-from spinescore.shell.remembered_rules import known_thresholds
 from spinescore.shell.warehouse import Warehouse
 from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
 

@@ -13,10 +13,10 @@ from spinescore.cli.console import EXIT_PARTIAL, Database, Json, Output, Quiet
 if TYPE_CHECKING:
     import polars as pl
 
-    from spinescore.core.imaging.eligibility import RuleSet, Step
+    from spinescore.core.eligibility.rule_set import RuleSet, Step
     from spinescore.ingest import IngestRequest
-    from spinescore.shell.deidentified_copies import ExportRequest
-    from spinescore.shell.explanation import Explanation
+    from spinescore.shell.copies.deidentified_copies import ExportRequest
+    from spinescore.shell.indexing.explanation import Explanation
     from spinescore.shell.warehouse import Warehouse
 
 Dates = Literal["shift", "keep"]
@@ -103,8 +103,8 @@ def ingest(
     Without SOURCE, --list and --export-deidentified work on what the database holds already.
     """
     from spinescore.ingest import IngestRequest
-    from spinescore.shell.deidentified_copies import ExportRequest
-    from spinescore.shell.rules import read_rules
+    from spinescore.shell.copies.deidentified_copies import ExportRequest
+    from spinescore.shell.indexing.rules import read_rules
     from spinescore.shell.warehouse import open_warehouse
 
     output = Output(as_json, quiet)
@@ -162,7 +162,7 @@ def _ingest(output: Output, warehouse: Warehouse, request: IngestRequest) -> dic
 
 def _export(output: Output, warehouse: Warehouse, request: ExportRequest) -> dict[str, Any]:
     from spinescore.domain import StageSummary
-    from spinescore.shell.deidentified_copies import export_deidentified
+    from spinescore.shell.copies.deidentified_copies import export_deidentified
 
     with output.listening() as listener:
         listener.stage("export")
@@ -224,13 +224,13 @@ def show_states(output: Output, states: pl.DataFrame, flags: pl.DataFrame, datab
 
 
 def _standard_input() -> Any:
-    from spinescore.shell.sources import read_path_list
+    from spinescore.shell.archive.sources import read_path_list
 
     return read_path_list(sys.stdin.buffer)
 
 
 def _explain(output: Output, path: Path, rules: RuleSet) -> None:
-    from spinescore.shell.explanation import explain_file
+    from spinescore.shell.indexing.explanation import explain_file
 
     explanation = explain_file(path, rules)
     reading = explanation.reading
@@ -298,8 +298,8 @@ def rules_test(
     as_json: Json = False,
 ) -> None:
     """Show what would change if these rules decided over everything in the database. Changes nothing."""
-    from spinescore.shell.rule_trial import try_rules
-    from spinescore.shell.rules import read_rules
+    from spinescore.shell.indexing.rule_trial import try_rules
+    from spinescore.shell.indexing.rules import read_rules
     from spinescore.shell.tabular import write_table
     from spinescore.shell.warehouse import open_warehouse
 

@@ -71,8 +71,8 @@ class _PreprocessItem:
 
 def read_file(location: bytes) -> ReadPixels:
     """Decode a DICOM file or a member of an archive; the reader of an indexed database's images."""
-    from spinescore.shell.decoding import decode  # workers that render phantoms need no decoders
-    from spinescore.shell.locations import open_location
+    from spinescore.shell.archive.locations import open_location
+    from spinescore.shell.pixels.decoding import decode  # workers that render phantoms need no decoders
 
     with open_location(location) as handle:
         decoded = decode(handle)

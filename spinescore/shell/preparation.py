@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spinescore.core.imaging.eligibility import Threshold
+from spinescore.core.eligibility.rule_set import Threshold
 from spinescore.core.imaging.preprocessing import PreprocessingSpec, preprocess
 from spinescore.domain import Kind
 from spinescore.errors import DecodingError
-from spinescore.shell.decoding import decode
-from spinescore.shell.locations import open_location, stat_location
-from spinescore.shell.pixel_check import PixelFacts, facts_of
+from spinescore.shell.archive.locations import open_location, stat_location
+from spinescore.shell.pixels.decoding import decode
+from spinescore.shell.pixels.pixel_check import PixelFacts, facts_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def write_model_card(description: BundleDescription) -> str:
         "",
         f"- Network: {network}, mean-variance loss.",
         f"- Trained on: {description.training_data}",
-        f"- Ages in training: {description.age_range[0]:.0f} to {description.age_range[1]:.0f} years.",
+        f"- Ages in training: {description.ages_in_training}.",
         "",
         "Raw accuracy on the test part (subjects never trained on, no bias correction):",
         "",

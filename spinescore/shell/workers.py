@@ -19,12 +19,15 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from spinescore.errors import WorkerStartError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 SPAWN = multiprocessing.get_context("spawn")
 POLL_S = 0.2
 DECODER_MEMORY_BYTES = 6 << 30  # address space: the libraries and the largest image allowed, twice over
+MOST_FAILED_STARTS = 3
 START_ALLOWANCE_S = 30.0  # importing a worker's modules on a busy machine
 _END = object()
 
@@ -91,6 +94,11 @@ def map_supervised(
     Yields
     ------
     (item, result or WorkerFailure)
+
+    Raises
+    ------
+    WorkerStartError
+        If three workers in a row die before they can begin.
     """
     supervisor = _Supervisor(function, iter(items), timeout_s, recycle_after, memory_limit_bytes)
     results: queue.Queue[Any] = queue.Queue(maxsize=ahead or 2 * workers)
@@ -125,6 +133,8 @@ class _Supervisor:
         self.recycle_after = recycle_after
         self.memory_limit_bytes = memory_limit_bytes
         self.stopped = threading.Event()
+        self.returned: list[Any] = []  # items of workers that never started
+        self.n_failed_starts = 0
 
     def run(self, n_workers: int, results: queue.Queue[Any]) -> None:
         """Feed and watch until every item has an answer or the caller has gone."""
@@ -154,15 +164,18 @@ class _Supervisor:
     def _feed(self, team: list[_Worker], n_workers: int) -> None:
         """Give every idle worker an item; hire for items, dismiss who has none left."""
         for worker in [w for w in team if not w.busy]:
-            item = _END if worker.n_done >= self.recycle_after else next(self.items, _END)
+            item = _END if worker.n_done >= self.recycle_after else self._next_item()
             if item is _END:
                 team.remove(worker)
                 _dismiss(worker)
             else:
                 self._assign(worker, item)
-        while len(team) < n_workers and (item := next(self.items, _END)) is not _END:
+        while len(team) < n_workers and (item := self._next_item()) is not _END:
             team.append(self._hire())
             self._assign(team[-1], item)
+
+    def _next_item(self) -> Any:
+        return self.returned.pop() if self.returned else next(self.items, _END)
 
     def _assign(self, worker: _Worker, item: Any) -> None:
         worker.item, worker.busy = item, True
@@ -189,16 +202,30 @@ class _Supervisor:
                 try:
                     message = worker.pipe.recv()
                 except (EOFError, OSError):
-                    yield self._give_up(worker, team, "decoder_crashed")
+                    if worker.started:
+                        yield self._give_up(worker, team, "decoder_crashed")
+                    else:
+                        self._take_back(worker, team)
                     continue
                 if message is _READY:
-                    worker.started = True
+                    worker.started, self.n_failed_starts = True, 0
                     worker.deadline = now + self.timeout_s
                 else:
                     worker.busy, worker.n_done = False, worker.n_done + 1
                     yield worker.item, message
             elif now > worker.deadline:
                 yield self._give_up(worker, team, "timeout")
+
+    def _take_back(self, worker: _Worker, team: list[_Worker]) -> None:
+        """Keep the item of a worker that died before it could begin: that is not the item's fault."""
+        _, failure = self._give_up(worker, team, "decoder_crashed")
+        self.returned.append(worker.item)
+        self.n_failed_starts += 1
+        if self.n_failed_starts >= MOST_FAILED_STARTS:
+            raise WorkerStartError(
+                f"Worker processes cannot start: {failure.detail}.",
+                "Look at what they print above; is there memory left, and is the installation whole?",
+            )
 
     def _give_up(self, worker: _Worker, team: list[_Worker], reason: str) -> tuple[Any, WorkerFailure]:
         team.remove(worker)

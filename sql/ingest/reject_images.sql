@@ -1,7 +1,7 @@
 -- One row per path of an image whose pixels cannot be had (registered as incoming) is marked so.
 update files
 set
-    state = 'rejected',
+    state = incoming.state,
     reason = incoming.reason,
     detail = incoming.detail,
     flags = [],

@@ -263,10 +263,10 @@ def _framing() -> Iterator[Row]:
         rejected("truncated"),
         fragments(frame, offsets=b"")[:12] + b"\xfe\xff\0\xe0\xfc\xff\xff\xff" + whole[20:],
     )
-    yield framed("offsets-many", rejected("multiframe"), fragments(frame, offsets=bytes(400_000)))
+    yield framed("offsets-many", excluded("multiframe"), fragments(frame, offsets=bytes(400_000)))
     yield framed("offsets-beyond", INDEXED, fragments(frame, offsets=struct.pack("<I", 0xFFFFFFFE)))
     yield framed("offsets-of-three-bytes", rejected("malformed"), fragments(frame, offsets=b"\0\0\0"))
-    yield framed("two-frames", rejected("multiframe"), fragments(frame, frame))
+    yield framed("two-frames", excluded("multiframe"), fragments(frame, frame))
     yield framed("garbage-behind", INDEXED, whole + b"\xa5" * 100)
     many = fragments(*([b"\0\0"] * 120_000))
     yield framed("120000", rejected("malformed"), many)
@@ -315,7 +315,7 @@ def _lying_streams() -> Iterator[Row]:
         yield _coded(f"jpeg-of-{name}", outcome, "jpeg", fragments(stream))
     colour = io.BytesIO()
     Image.fromarray(np.dstack([picture(8)] * 3)).save(colour, "JPEG")
-    yield _coded("jpeg-of-three-components", rejected("not_grayscale"), "jpeg", fragments(colour.getvalue()))
+    yield _coded("jpeg-of-three-components", excluded("not_grayscale"), "jpeg", fragments(colour.getvalue()))
     progressive = io.BytesIO()
     Image.fromarray(picture(8)).save(progressive, "JPEG", progressive=True)
     yield _coded("jpeg-progressive", INDEXED, "jpeg", fragments(progressive.getvalue()))

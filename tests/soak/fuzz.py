@@ -15,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
+from spinescore.core.eligibility.rule_set import REASONS
 from spinescore.core.imaging.element_walker import (
     AFTER_WANTED,
     FIRST_WINDOW,
@@ -24,10 +25,9 @@ from spinescore.core.imaging.element_walker import (
     ElementWalker,
     OddFileError,
 )
-from spinescore.core.imaging.eligibility import REASONS
 from spinescore.ingest import IngestRequest, ingest
-from spinescore.shell.encoding import has_prefix, read_header
-from spinescore.shell.intake import BAD_HEADER, elements_of
+from spinescore.shell.indexing.encoding import has_prefix, read_header
+from spinescore.shell.indexing.intake import BAD_HEADER, elements_of
 from spinescore.shell.warehouse import open_warehouse
 from tests.soak.mutations import Original, mutate
 

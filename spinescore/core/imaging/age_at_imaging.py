@@ -11,7 +11,7 @@ import re
 from datetime import date
 from functools import lru_cache
 
-from spinescore.core.imaging.eligibility import Limits
+from spinescore.core.eligibility.rule_set import Limits
 from spinescore.domain import DAYS_PER_YEAR
 
 AGE_UNITS_PER_YEAR = {"Y": 1.0, "M": 12.0, "W": DAYS_PER_YEAR / 7, "D": DAYS_PER_YEAR}

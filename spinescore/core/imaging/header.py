@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from spinescore.core.eligibility.rule_set import FIELDS, Decision, RuleSet
 from spinescore.core.imaging.age_at_imaging import read_age, read_date
 from spinescore.core.imaging.character_set import decode_text
 from spinescore.core.imaging.element_walker import (
@@ -19,7 +20,6 @@ from spinescore.core.imaging.element_walker import (
     TEXT_TAGS,
     VIEW_CODE,
 )
-from spinescore.core.imaging.eligibility import FIELDS, Decision, RuleSet
 from spinescore.core.imaging.manufacturer import normalise_manufacturer, normalise_model
 from spinescore.domain import Radiograph, State
 

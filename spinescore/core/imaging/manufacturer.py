@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from spinescore.core.imaging.vocabulary import words_pattern
+from spinescore.core.eligibility.vocabulary import words_pattern
 
 VENDORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("GE", ("ge", "ge med*", "ge health*", "gehc", "general electric*", "lunar*", "gems", "ge hangwei*")),

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from spinescore.core.imaging.eligibility import Threshold
+from spinescore.core.eligibility.rule_set import Threshold
 from spinescore.core.imaging.preprocessing import PaddingValue
 
 Floats = NDArray[np.float32]

@@ -53,7 +53,10 @@ def test_an_unknown_character_set_is_flagged_only_where_it_matters() -> None:
     assert decode_text("요추".encode(), b"ISO_IR 999") == ("요추", "charset_unknown")
 
 
-@given(st.binary(max_size=64), st.sampled_from([b"", b"ISO_IR 100", b"ISO_IR 192", b"\\ISO 2022 IR 149", b"GB18030", b"x"]))
+@given(
+    st.binary(max_size=64),
+    st.sampled_from([b"", b"ISO_IR 100", b"ISO_IR 192", b"\\ISO 2022 IR 149", b"GB18030", b"x"]),
+)
 def test_any_bytes_are_some_text(value: bytes, character_set: bytes) -> None:
     text, flag = decode_text(value, character_set)
     assert isinstance(text, str)

@@ -20,15 +20,15 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from spinescore.core.imaging.codestream_text import blank_texts
-from spinescore.core.imaging.copied_pixels import blank_regions, unused_bits_are_clean
-from spinescore.core.imaging.deidentification import Identity, age_string, deidentify, restate_view
-from spinescore.core.imaging.deidentification_table import read_attribute_table
-from spinescore.core.imaging.eligibility import Region
+from spinescore.core.deidentification.attribute_table import read_attribute_table
+from spinescore.core.deidentification.basic_profile import Identity, age_string, deidentify, restate_view
+from spinescore.core.deidentification.codestream_text import blank_texts
+from spinescore.core.deidentification.copied_pixels import blank_regions, unused_bits_are_clean
+from spinescore.core.deidentification.replacement import Replacements, read_time, write_time
+from spinescore.core.eligibility.rule_set import Region
 from spinescore.core.imaging.pixel_format import PixelFormat
-from spinescore.core.imaging.replacement import Replacements, read_time, write_time
 from spinescore.errors import CopyRefusedError
-from spinescore.shell.deidentified_copies import attribute_table
+from spinescore.shell.copies.deidentified_copies import attribute_table
 
 KEY = bytes(range(32))
 REPLACEMENTS = Replacements(KEY)

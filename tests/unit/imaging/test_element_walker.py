@@ -23,7 +23,7 @@ from spinescore.core.imaging.element_walker import (
     ElementWalker,
     OddFileError,
 )
-from spinescore.shell.intake import elements_of
+from spinescore.shell.indexing.intake import elements_of
 
 TEXTS: dict[str, st.SearchStrategy[str]] = {
     "CS": st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ ", max_size=16),

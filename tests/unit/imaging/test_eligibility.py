@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spinescore.core.imaging.eligibility import (
+from spinescore.core.eligibility.rule_set import (
     FIELDS,
     LONGEST_KEPT,
     MOST_DECISIONS_KEPT,
@@ -18,9 +18,9 @@ from spinescore.core.imaging.eligibility import (
     REASONS,
     RuleSet,
 )
-from spinescore.core.imaging.rule_tables import build_rule_set
-from spinescore.core.imaging.vocabulary import LONGEST_TEXT, fold, words_pattern
-from spinescore.shell.rules import default_rules
+from spinescore.core.eligibility.rule_tables import build_rule_set
+from spinescore.core.eligibility.vocabulary import LONGEST_TEXT, fold, words_pattern
+from spinescore.shell.indexing.rules import default_rules
 
 CASES = Path(__file__).with_name("eligibility_cases.tsv")
 RULES = default_rules()

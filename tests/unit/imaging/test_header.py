@@ -17,7 +17,7 @@ from spinescore.core.imaging.age_at_imaging import read_date
 from spinescore.core.imaging.element_walker import AFTER_WANTED, FIRST_WINDOW, ElementWalker
 from spinescore.core.imaging.header import HeaderReader, Reading, is_uid
 from spinescore.domain import Radiograph
-from spinescore.shell.rules import default_rules
+from spinescore.shell.indexing.rules import default_rules
 
 
 def lateral(**changes: Any) -> Dataset:

@@ -182,6 +182,8 @@ def test_padding_of_fractional_pixels_is_black_in_either_polarity() -> None:
     values[:20] = 2.5
     spec = PreprocessingSpec(height=96, width=80, equalise=False)
     one = preprocess(values, kind="vfa", photometric="MONOCHROME2", spec=spec, padding_value=(2.5, 2.5))
-    twin = preprocess(2047.5 - values, kind="vfa", photometric="MONOCHROME1", spec=spec, padding_value=(2045, 2045))
+    twin = preprocess(
+        2047.5 - values, kind="vfa", photometric="MONOCHROME1", spec=spec, padding_value=(2045, 2045)
+    )
     assert one[:20].max() == twin[:20].max() == 0
     assert np.abs(one - twin).max() <= 1 / 255 + 1e-6

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spinescore.core.imaging.eligibility import Threshold
+from spinescore.core.eligibility.rule_set import Threshold
 from spinescore.core.imaging.quality import QualityMeasures, measure_quality, quality_flags
 from spinescore.core.phantom.person import draw_people
 from spinescore.core.phantom.radiograph import Rendered, render

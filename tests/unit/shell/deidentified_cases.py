@@ -6,19 +6,19 @@ import os
 from pathlib import Path
 from typing import Any
 
-from spinescore.core.imaging.deidentification import Identity
-from spinescore.core.imaging.eligibility import RuleSet
-from spinescore.core.imaging.replacement import Replacements
+from spinescore.core.deidentification.basic_profile import Identity
+from spinescore.core.deidentification.replacement import Replacements
+from spinescore.core.eligibility.rule_set import RuleSet
 from spinescore.core.phantom.dicom import dataset
 from spinescore.core.phantom.person import draw_people
 from spinescore.core.phantom.radiograph import render
 from spinescore.domain import Kind
-from spinescore.shell.deidentified_copies import (
+from spinescore.shell.archive.locations import stat_location
+from spinescore.shell.copies.deidentified_copies import (
     attribute_table,
 )
-from spinescore.shell.deidentified_files import CopyItem, CopySettings
-from spinescore.shell.locations import stat_location
-from spinescore.shell.rules import default_rules, read_rules
+from spinescore.shell.copies.deidentified_files import CopyItem, CopySettings
+from spinescore.shell.indexing.rules import default_rules, read_rules
 
 SEED, HEIGHT = 31, 300
 SUBJECT = "0123456789abcdef0123456789abcdef"

@@ -21,8 +21,8 @@ import pytest
 import zstandard
 
 from spinescore.errors import ArchiveError, DecodingError, SpineScoreError
-from spinescore.shell.archives import find_members, is_archive
-from spinescore.shell.locations import Candidate, describe_path, open_location
+from spinescore.shell.archive.archives import find_members, is_archive
+from spinescore.shell.archive.locations import Candidate, describe_path, open_location
 
 ODD_NAMES = [
     "Wirbelsäule.dcm".encode("latin-1"),
@@ -536,7 +536,7 @@ def bomb() -> bytes:
 
 
 def test_a_tar_that_inflates_without_end_is_a_bomb(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spinescore.shell.tar_members.INFLATED_FLOOR_BYTES", 20_000_000)
+    monkeypatch.setattr("spinescore.shell.archive.tar_members.INFLATED_FLOOR_BYTES", 20_000_000)
     archive = store("a.tar.zst", bomb())
     with measured() as peak:
         found, error = list_damaged(archive)
@@ -547,7 +547,7 @@ def test_a_tar_that_inflates_without_end_is_a_bomb(store: Store, monkeypatch: py
 def test_a_compressed_member_is_not_held_beyond_its_limit(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spinescore.shell.member_io.KEPT_LIMIT_BYTES", 1_000_000)
+    monkeypatch.setattr("spinescore.shell.archive.member_io.KEPT_LIMIT_BYTES", 1_000_000)
     archive = store("a.tar.zst", bomb())
     assert read_failure(archive.path_bytes + b"\x003") == "inflate_limit"
 

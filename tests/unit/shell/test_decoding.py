@@ -21,7 +21,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
 )
 
-from spinescore.shell.decoding import decode
+from spinescore.shell.pixels.decoding import decode
 from tests.unit.shell.written_files import (
     LOSSLESS,
     NATIVE,

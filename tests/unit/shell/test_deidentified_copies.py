@@ -16,17 +16,17 @@ import polars as pl
 import pydicom
 import pytest
 
-from spinescore.core.imaging.replacement import Replacements
+from spinescore.core.deidentification.replacement import Replacements
 from spinescore.errors import DatabaseError, ExportError
 from spinescore.ingest import IngestRequest, ingest
-from spinescore.shell import deidentified_files
-from spinescore.shell.copy_manifest import MANIFEST
-from spinescore.shell.deidentified_copies import (
+from spinescore.shell.copies import deidentified_files
+from spinescore.shell.copies.copy_manifest import MANIFEST
+from spinescore.shell.copies.deidentified_copies import (
     ExportRequest,
     ExportSummary,
     export_deidentified,
 )
-from spinescore.shell.deidentified_files import make_copy, write_once
+from spinescore.shell.copies.deidentified_files import make_copy, write_once
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 from tests.unit.shell.deidentified_cases import (
     how,

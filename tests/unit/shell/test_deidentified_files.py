@@ -23,11 +23,11 @@ from pydicom.uid import (
 )
 
 from spinescore.errors import CopyRefusedError, DecodingError
-from spinescore.shell.decoding import decode
-from spinescore.shell.deidentified_copies import (
+from spinescore.shell.copies.deidentified_copies import (
     attribute_table,
 )
-from spinescore.shell.deidentified_files import build_copy, make_copy
+from spinescore.shell.copies.deidentified_files import build_copy, make_copy
+from spinescore.shell.pixels.decoding import decode
 from tests.unit.shell.deidentified_cases import (
     how,
     item,

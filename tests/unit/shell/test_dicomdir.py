@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spinescore.shell.dicomdir import find_referenced, is_dicomdir
-from spinescore.shell.locations import location_exists
-from spinescore.shell.sources import Candidate, find_candidates
+from spinescore.shell.archive.dicomdir import find_referenced, is_dicomdir
+from spinescore.shell.archive.locations import location_exists
+from spinescore.shell.archive.sources import Candidate, find_candidates
 
 MEDIA_STORAGE_DIRECTORY = b"1.2.840.10008.1.3.10"
 

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from pydicom.uid import JPEG2000
 
-from spinescore.shell.duplicates import compare_instances
+from spinescore.shell.pixels.duplicates import compare_instances
 from spinescore.shell.workers import map_supervised
 from tests.unit.shell.encoded_files import (
     LOSSLESS,

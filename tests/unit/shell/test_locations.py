@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spinescore.errors import DecodingError
-from spinescore.shell import member_io
-from spinescore.shell.archives import find_members
-from spinescore.shell.locations import (
+from spinescore.shell.archive import member_io
+from spinescore.shell.archive.archives import find_members
+from spinescore.shell.archive.locations import (
     Candidate,
     describe_path,
     display_path,

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spinescore.core.imaging.eligibility import Threshold
-from spinescore.shell.decoding import decode
-from spinescore.shell.pixel_check import PixelFacts, PixelItem, check_pixels, facts_of
+from spinescore.core.eligibility.rule_set import Threshold
+from spinescore.shell.pixels.decoding import decode
+from spinescore.shell.pixels.pixel_check import PixelFacts, PixelItem, check_pixels, facts_of
 from spinescore.shell.workers import map_supervised
 from tests.unit.shell.encoded_files import (
     LOSSLESS,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from spinescore.core.imaging.rule_tables import build_rule_set
+from spinescore.core.eligibility.rule_tables import build_rule_set
 from spinescore.errors import RulesError
+from spinescore.shell.indexing.rules import default_rules, read_rules
 from spinescore.shell.resources import resource
-from spinescore.shell.rules import default_rules, read_rules
 
 LATERAL = {"modality": "DX", "view_position": "LL", "body_part": "LSPINE"}
 Write = Callable[[str], Path]

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spinescore.errors import SourceError
-from spinescore.shell import sources
-from spinescore.shell.sources import Candidate, find_candidates, find_listed, read_path_list
+from spinescore.shell.archive import sources
+from spinescore.shell.archive.sources import Candidate, find_candidates, find_listed, read_path_list
 
 FILE_NAMES = st.binary(min_size=1, max_size=40).filter(
     lambda n: not {0, 47} & set(n) and n not in (b".", b"..")

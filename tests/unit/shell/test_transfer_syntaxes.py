@@ -12,8 +12,8 @@ from pydicom.uid import JPEG2000, HTJ2KLossless, JPEG2000Lossless, JPEGExtended1
 
 from spinescore.core.imaging.preprocessing import PreprocessingSpec, preprocess
 from spinescore.errors import DecodingError
-from spinescore.shell.decoding import Decoded, decode
-from spinescore.shell.frame_decoders import FRAME_DECODERS
+from spinescore.shell.pixels.decoding import Decoded, decode
+from spinescore.shell.pixels.frame_decoders import FRAME_DECODERS
 from tests.unit.shell.encoded_files import (
     LOSSLESS,
     LOSSY,

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from spinescore.errors import DecodingError
+from spinescore.errors import DecodingError, WorkerStartError
 from spinescore.shell.workers import WorkerFailure, map_supervised
 
 
@@ -82,3 +82,22 @@ def test_an_error_among_the_items_reaches_the_caller() -> None:
 
     with pytest.raises(OSError, match="ended early"):
         list(map_supervised(tell_process, items(), workers=1, timeout_s=30))
+
+
+class Unloadable:
+    """A function that no worker can unpickle, as when a module it needs is broken."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _fail_to_load, ()
+
+    def __call__(self, item: int) -> int:
+        return item
+
+
+def _fail_to_load() -> None:
+    raise ImportError("a module of the worker is broken")
+
+
+def test_workers_that_cannot_start_are_an_error_and_no_item_is_blamed() -> None:
+    with pytest.raises(WorkerStartError, match="cannot start"):
+        list(map_supervised(Unloadable(), [1, 2, 3], workers=2, timeout_s=30))

@@ -30,7 +30,7 @@ from pydicom.uid import (
 from rle.utils import encode_pixel_data as encode_rle
 
 from spinescore.errors import DecodingError
-from spinescore.shell.decoding import decode
+from spinescore.shell.pixels.decoding import decode
 
 RNG = np.random.default_rng(3)
 NATIVE = [

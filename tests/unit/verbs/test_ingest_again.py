@@ -17,7 +17,7 @@ from spinescore.core.phantom.dicom import dataset
 from spinescore.core.phantom.person import draw_people
 from spinescore.core.phantom.radiograph import render
 from spinescore.ingest import IngestRequest, IngestSummary, ingest
-from spinescore.shell.rules import read_rules
+from spinescore.shell.indexing.rules import read_rules
 from spinescore.shell.warehouse import open_warehouse
 
 SEED = 4711

@@ -50,9 +50,14 @@ from spinescore.core.imaging.element_walker import (
 )
 from spinescore.core.imaging.header import Elements, HeaderReader, Reading
 from spinescore.errors import DecodingError
-from spinescore.shell.decoding import INFLATE_LIMIT_BYTES
-from spinescore.shell.encoding import has_prefix, may_be_bare_data_set, read_header, transfer_syntax_of
-from spinescore.shell.locations import SEPARATOR, Candidate, open_location
+from spinescore.shell.archive.locations import SEPARATOR, Candidate, open_location
+from spinescore.shell.indexing.encoding import (
+    has_prefix,
+    may_be_bare_data_set,
+    read_header,
+    transfer_syntax_of,
+)
+from spinescore.shell.pixels.decoding import INFLATE_LIMIT_BYTES
 
 SLOW_FILE_S = 10.0
 MOST_FRAGMENTS = 100_000

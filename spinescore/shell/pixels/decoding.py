@@ -31,8 +31,13 @@ from spinescore.core.imaging.pixel_format import (
 )
 from spinescore.core.imaging.preprocessing import PaddingValue
 from spinescore.errors import DecodingError
-from spinescore.shell.encoding import has_prefix, may_be_bare_data_set, read_image, transfer_syntax_of
-from spinescore.shell.frame_decoders import LOSSY, decode_frame
+from spinescore.shell.indexing.encoding import (
+    has_prefix,
+    may_be_bare_data_set,
+    read_image,
+    transfer_syntax_of,
+)
+from spinescore.shell.pixels.frame_decoders import LOSSY, decode_frame
 
 MAX_FILE_BYTES = 1 << 30
 READ_STEP_BYTES = 1 << 26

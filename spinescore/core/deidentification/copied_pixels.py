@@ -14,9 +14,9 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import generate_fragments, parse_basic_offsets
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
+from spinescore.core.deidentification.codestream_text import blank_texts
+from spinescore.core.eligibility.rule_set import Region
 from spinescore.core.imaging.codestream import find_jpeg_2000, read_jpeg_2000_header, read_jpeg_header
-from spinescore.core.imaging.codestream_text import blank_texts
-from spinescore.core.imaging.eligibility import Region
 from spinescore.core.imaging.pixel_format import PixelFormat, Stored
 
 ITEM = b"\xfe\xff\x00\xe0"

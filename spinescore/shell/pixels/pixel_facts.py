@@ -10,12 +10,13 @@ from itertools import islice
 
 import polars as pl
 
-from spinescore.core.imaging.eligibility import RuleSet
-from spinescore.shell.pixel_check import PixelFacts, PixelItem, check_pixels
+from spinescore.core.eligibility.rule_set import RuleSet
+from spinescore.shell.pixels.pixel_check import PixelFacts, PixelItem, check_pixels
 from spinescore.shell.warehouse import Warehouse
 from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
 
 CHECK_TIMEOUT_S = 60.0
+NOT_OURS = ("multiframe", "not_grayscale")  # readable: what a header would have excluded, found in the pixels
 COMMIT_IMAGES = 128
 Progress = Callable[[int, int], None]
 NOT_THE_PIXELS_FAULT = ("missing", "changed", "unreadable", "permission")
@@ -75,8 +76,16 @@ def _reject(warehouse: Warehouse, failed: Sequence[PixelFacts], run_id: int) -> 
     at_fault = [fact for fact in failed if fact.reason not in NOT_THE_PIXELS_FAULT]
     if not at_fault:
         return
-    rows = [(fact.sop_instance_uid, fact.reason, fact.detail) for fact in at_fault]
-    incoming = pl.DataFrame(rows, ["sop_instance_uid", "reason", "detail"], orient="row")
+    rows = [
+        (
+            fact.sop_instance_uid,
+            "excluded" if fact.reason in NOT_OURS else "rejected",
+            fact.reason,
+            fact.detail,
+        )
+        for fact in at_fault
+    ]
+    incoming = pl.DataFrame(rows, ["sop_instance_uid", "state", "reason", "detail"], orient="row")
     warehouse.execute("ingest/reject_images", incoming=incoming, run_id=run_id)
     warehouse.delete("images", incoming.select("sop_instance_uid"))
 

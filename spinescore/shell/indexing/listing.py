@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from spinescore.core.imaging.eligibility import FIELDS, RuleSet
+from spinescore.core.eligibility.rule_set import FIELDS, RuleSet
 from spinescore.errors import DecodingError
-from spinescore.shell.archives import find_members, is_archive
-from spinescore.shell.locations import SEPARATOR, Candidate, Refusal
-from spinescore.shell.remembered_rules import LIMITS_KEY, RULES_KEY
-from spinescore.shell.sources import find_candidates, find_listed, find_root
-from spinescore.shell.spool import Spool
+from spinescore.shell.archive.archives import find_members, is_archive
+from spinescore.shell.archive.locations import SEPARATOR, Candidate, Refusal
+from spinescore.shell.archive.sources import find_candidates, find_listed, find_root
+from spinescore.shell.indexing.remembered_rules import LIMITS_KEY, RULES_KEY
+from spinescore.shell.indexing.spool import Spool
 from spinescore.shell.warehouse import Warehouse
 
 LISTED_AT_ONCE = 20_000

@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
 from spinescore.errors import ArchiveError
-from spinescore.shell.tar_members import TarArchive
-from spinescore.shell.zip_members import ZipArchive
+from spinescore.shell.archive.tar_members import TarArchive
+from spinescore.shell.archive.zip_members import ZipArchive
 
 SEPARATOR = b"\0"
 OPEN_ARCHIVES = 4  # per process; an index of a million members takes a hundred megabytes

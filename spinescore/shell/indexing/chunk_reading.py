@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from spinescore.core.imaging.eligibility import RuleSet
+from spinescore.core.eligibility.rule_set import RuleSet
 from spinescore.core.imaging.header import HeaderReader, Reading
 from spinescore.domain import Radiograph
+from spinescore.shell.archive.locations import SEPARATOR, Candidate
 from spinescore.shell.identity import Pseudonymiser
-from spinescore.shell.intake import read_candidate
-from spinescore.shell.listing import Chunk
-from spinescore.shell.locations import SEPARATOR, Candidate
+from spinescore.shell.indexing.intake import read_candidate
+from spinescore.shell.indexing.listing import Chunk
 from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
 
 CHUNK_TIMEOUT_S = 120.0

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from spinescore.errors import ExportError
-from spinescore.shell.deidentified_files import write_whole
+from spinescore.shell.copies.deidentified_files import write_whole
 
 MANIFEST = "manifest.csv"
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import cast, get_args
 
-from spinescore.core.imaging.eligibility import (
+from spinescore.core.eligibility.rule_layers import FILE_KEYS, Table, lay_over, nearest, table_of, tables_of
+from spinescore.core.eligibility.rule_set import (
     FIELDS,
     JOINED_FIELDS,
     LOCAL_REASON,
@@ -28,8 +29,7 @@ from spinescore.core.imaging.eligibility import (
     Source,
     Threshold,
 )
-from spinescore.core.imaging.rule_layers import FILE_KEYS, Table, lay_over, nearest, table_of, tables_of
-from spinescore.core.imaging.vocabulary import REFERENCE, expand, fold_letters, words_pattern
+from spinescore.core.eligibility.vocabulary import REFERENCE, expand, fold_letters, words_pattern
 from spinescore.domain import Kind
 from spinescore.errors import RulesError
 

@@ -16,8 +16,8 @@ from stat import S_ISDIR, S_ISREG
 from typing import BinaryIO
 
 from spinescore.errors import SourceError
-from spinescore.shell.dicomdir import find_referenced, is_dicomdir
-from spinescore.shell.locations import SEPARATOR, Candidate, describe_path, refused_path
+from spinescore.shell.archive.dicomdir import find_referenced, is_dicomdir
+from spinescore.shell.archive.locations import SEPARATOR, Candidate, describe_path, refused_path
 
 __all__ = ["Candidate", "find_candidates", "find_listed", "find_root", "read_path_list"]
 

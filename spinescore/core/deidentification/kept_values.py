@@ -10,10 +10,10 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from spinescore.core.imaging.deidentification_table import Attribute
+from spinescore.core.deidentification.attribute_table import Attribute
+from spinescore.core.eligibility.vocabulary import fold
 from spinescore.core.imaging.manufacturer import VENDORS, normalise_manufacturer, normalise_model
 from spinescore.core.imaging.pixel_format import UNREADABLE
-from spinescore.core.imaging.vocabulary import fold
 
 MOST_VALUES = 8
 LONGEST_NUMBER = 16  # characters of a DS (PS3.5 6.2)

@@ -18,13 +18,13 @@ from typing import Any
 
 import polars as pl
 
-from spinescore.core.imaging.deidentification import Dates, Identity
-from spinescore.core.imaging.deidentification_table import AttributeTable, read_attribute_table
-from spinescore.core.imaging.eligibility import RuleSet
-from spinescore.core.imaging.replacement import Replacements
+from spinescore.core.deidentification.attribute_table import AttributeTable, read_attribute_table
+from spinescore.core.deidentification.basic_profile import Dates, Identity
+from spinescore.core.deidentification.replacement import Replacements
+from spinescore.core.eligibility.rule_set import RuleSet
 from spinescore.errors import DatabaseError, ExportError
-from spinescore.shell.copy_manifest import MANIFEST, ManifestRow, read_manifest, write_manifest
-from spinescore.shell.deidentified_files import (
+from spinescore.shell.copies.copy_manifest import MANIFEST, ManifestRow, read_manifest, write_manifest
+from spinescore.shell.copies.deidentified_files import (
     BurnedIn,
     CopyItem,
     CopyOutcome,
@@ -33,8 +33,8 @@ from spinescore.shell.deidentified_files import (
     make_copy,
 )
 from spinescore.shell.identity import MODE_KEY, PSEUDONYM_LENGTH, pseudonymiser
+from spinescore.shell.indexing.rules import default_rules
 from spinescore.shell.resources import resource
-from spinescore.shell.rules import default_rules
 from spinescore.shell.warehouse import Warehouse
 from spinescore.shell.workers import WorkerFailure, map_supervised
 

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import BinaryIO, NamedTuple
 
 from spinescore.errors import ArchiveError
-from spinescore.shell.member_io import (
+from spinescore.shell.archive.member_io import (
     DECODER_MEMORY_BYTES,
     MEMBER_LIMIT_BYTES,
     ArchiveFile,

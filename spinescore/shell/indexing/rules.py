@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from spinescore.core.imaging.eligibility import RuleSet
-from spinescore.core.imaging.rule_tables import build_rule_set
+from spinescore.core.eligibility.rule_set import RuleSet
+from spinescore.core.eligibility.rule_tables import build_rule_set
 from spinescore.errors import RulesError
 from spinescore.shell.resources import resource
 

@@ -17,9 +17,9 @@ from pydicom.uid import UID
 
 from spinescore.core.imaging.pixel_format import UNREADABLE
 from spinescore.errors import DecodingError
-from spinescore.shell.decoding import Decoded, decode, read_dataset
-from spinescore.shell.frame_decoders import LOSSY
-from spinescore.shell.locations import open_location, stat_location
+from spinescore.shell.archive.locations import open_location, stat_location
+from spinescore.shell.pixels.decoding import Decoded, decode, read_dataset
+from spinescore.shell.pixels.frame_decoders import LOSSY
 
 BLOCK_BYTES = 1 << 20
 MOST_NAMED = 5

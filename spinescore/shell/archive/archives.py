@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spinescore.errors import ArchiveError
-from spinescore.shell.locations import SEPARATOR, Candidate, Refusal, member_location, open_archive
-from spinescore.shell.member_io import MemberIndex
-from spinescore.shell.tar_members import TarMember
-from spinescore.shell.zip_members import ZipMember
+from spinescore.shell.archive.locations import SEPARATOR, Candidate, Refusal, member_location, open_archive
+from spinescore.shell.archive.member_io import MemberIndex
+from spinescore.shell.archive.tar_members import TarMember
+from spinescore.shell.archive.zip_members import ZipMember
 
 __all__ = ["ArchiveError", "find_members", "is_archive"]
 

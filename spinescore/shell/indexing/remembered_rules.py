@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from spinescore.core.imaging.eligibility import RuleSet, Threshold
-from spinescore.shell.rules import default_rules
+from spinescore.core.eligibility.rule_set import RuleSet, Threshold
+from spinescore.shell.indexing.rules import default_rules
 from spinescore.shell.warehouse import Warehouse
 
 RULES_KEY, LIMITS_KEY, THRESHOLDS_KEY = "rules_id", "rule_limits", "quality_thresholds"

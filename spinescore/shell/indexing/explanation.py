@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from spinescore.core.eligibility.rule_set import RuleSet, Step
 from spinescore.core.imaging.character_set import decode_text
 from spinescore.core.imaging.element_walker import (
     AFTER_WANTED,
@@ -17,14 +18,19 @@ from spinescore.core.imaging.element_walker import (
     ElementWalker,
     OddFileError,
 )
-from spinescore.core.imaging.eligibility import RuleSet, Step
 from spinescore.core.imaging.header import CHARACTER_SET, HeaderReader, Reading, eligibility_fields
 from spinescore.errors import DecodingError, SourceError
-from spinescore.shell.encoding import read_header
+from spinescore.shell.archive.locations import (
+    SEPARATOR,
+    Candidate,
+    display_path,
+    open_location,
+    stat_location,
+)
+from spinescore.shell.archive.sources import find_candidates
 from spinescore.shell.identity import Pseudonymiser
-from spinescore.shell.intake import BAD_HEADER, elements_of, read_candidate
-from spinescore.shell.locations import SEPARATOR, Candidate, display_path, open_location, stat_location
-from spinescore.shell.sources import find_candidates
+from spinescore.shell.indexing.encoding import read_header
+from spinescore.shell.indexing.intake import BAD_HEADER, elements_of, read_candidate
 
 PERSONAL = frozenset({"PatientID", "PatientBirthDate"})
 KEYWORDS = {**TEXT_TAGS, **NUMBER_TAGS, **CODE_TAGS}

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from spinescore.core.imaging.eligibility import Threshold
+from spinescore.core.eligibility.rule_set import Threshold
 from spinescore.core.imaging.quality import measure_quality, quality_flags
 from spinescore.errors import DecodingError
-from spinescore.shell.decoding import Decoded, decode
-from spinescore.shell.locations import open_location, stat_location
+from spinescore.shell.archive.locations import open_location, stat_location
+from spinescore.shell.pixels.decoding import Decoded, decode
 
 
 class IndexedFile(Protocol):

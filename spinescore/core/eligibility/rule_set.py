@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from spinescore.core.imaging.vocabulary import fold
+from spinescore.core.eligibility.vocabulary import fold
 from spinescore.domain import Kind
 
 FIELDS = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from spinescore.core.imaging.eligibility import FIELDS, RuleSet
+from spinescore.core.eligibility.rule_set import FIELDS, RuleSet
 from spinescore.shell.warehouse import Warehouse
 
 BROKEN = "eligible: unread"  # of which kind the broken image was is not kept

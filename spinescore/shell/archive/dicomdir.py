@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from spinescore.errors import DecodingError
-from spinescore.shell.encoding import read_header
-from spinescore.shell.locations import SEPARATOR, Candidate, describe_path, open_location
+from spinescore.shell.archive.locations import SEPARATOR, Candidate, describe_path, open_location
+from spinescore.shell.indexing.encoding import read_header
 
 MEDIA_STORAGE_DIRECTORY = b"\x02\x00\x02\x00UI\x14\x001.2.840.10008.1.3.10"  # (0002,0002), PS3.10 8.6
 SIZE_LIMIT_BYTES = 1 << 28

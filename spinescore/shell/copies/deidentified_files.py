@@ -21,7 +21,9 @@ import pydicom
 from pydicom.dataset import FileDataset
 from pydicom.uid import UID
 
-from spinescore.core.imaging.copied_pixels import (
+from spinescore.core.deidentification.attribute_table import AttributeTable
+from spinescore.core.deidentification.basic_profile import Dates, Identity, deidentify, restate_view
+from spinescore.core.deidentification.copied_pixels import (
     blank_regions,
     coded_bits,
     join_fragments,
@@ -31,18 +33,16 @@ from spinescore.core.imaging.copied_pixels import (
     put_stored,
     unused_bits_are_clean,
 )
-from spinescore.core.imaging.deidentification import Dates, Identity, deidentify, restate_view
-from spinescore.core.imaging.deidentification_table import AttributeTable
-from spinescore.core.imaging.eligibility import Region, RuleSet
+from spinescore.core.deidentification.replacement import Replacements
+from spinescore.core.eligibility.rule_set import Region, RuleSet
 from spinescore.core.imaging.header import eligibility_fields
 from spinescore.core.imaging.pixel_format import UNREADABLE, PixelFormat, hash_pixels, read_pixel_format
-from spinescore.core.imaging.replacement import Replacements
 from spinescore.domain import Kind
 from spinescore.errors import CopyRefusedError, DecodingError
-from spinescore.shell.decoding import Decoded, decode, read_dataset
-from spinescore.shell.frame_decoders import LOSSY, decode_frame
-from spinescore.shell.intake import elements_of
-from spinescore.shell.locations import open_location, stat_location
+from spinescore.shell.archive.locations import open_location, stat_location
+from spinescore.shell.indexing.intake import elements_of
+from spinescore.shell.pixels.decoding import Decoded, decode, read_dataset
+from spinescore.shell.pixels.frame_decoders import LOSSY, decode_frame
 
 BurnedIn = Literal["refuse", "blank"]
 CopyState = Literal["written", "unchanged", "refused", "stopped"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from spinescore.errors import ArchiveError
-from spinescore.shell.member_io import (
+from spinescore.shell.archive.member_io import (
     ArchiveFile,
     ForwardStream,
     MemberIndex,

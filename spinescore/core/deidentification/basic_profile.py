@@ -18,17 +18,17 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
-from spinescore.core.imaging.age_at_imaging import read_date
-from spinescore.core.imaging.deidentification_table import Attribute, AttributeTable, Code
-from spinescore.core.imaging.kept_values import (
+from spinescore.core.deidentification.attribute_table import Attribute, AttributeTable, Code
+from spinescore.core.deidentification.kept_values import (
     check_values,
     known_maker,
     known_model,
     naming_words,
     read_texts,
 )
+from spinescore.core.deidentification.replacement import Replacements, read_time, write_time
+from spinescore.core.imaging.age_at_imaging import read_date
 from spinescore.core.imaging.pixel_format import UNREADABLE
-from spinescore.core.imaging.replacement import Replacements, read_time, write_time
 from spinescore.domain import Kind
 from spinescore.errors import CopyRefusedError
 

@@ -1,0 +1,1 @@
+"""Where files are: folders, archives, DICOMDIRs, lists of paths, and how each is opened."""

@@ -1,0 +1,1 @@
+"""From files to pixels, and what is known of them."""

@@ -208,6 +208,7 @@ class _Index:
                 group.radiographs.append((row, radiograph))
         group.inputs.update(readings.inputs)
         self._n_waiting += len(chunk[1])
+        self._progress(len(chunk[1]))
         if self._n_waiting >= COMMIT_FILES or time.monotonic() - self._since > COMMIT_SECONDS:
             self._commit()
 
@@ -218,7 +219,6 @@ class _Index:
         group.files += [row for row, _ in kept]
         if group.files:
             self._write(group, kept)
-        self._progress(self._n_waiting)
         self._group, self._n_waiting, self._since = _Group(), 0, time.monotonic()
 
     def _settle_copies(self) -> None:

@@ -107,6 +107,8 @@ def ingest(
         pseudonymise = pseudonymiser(warehouse, keep_identifiers=request.keep_identifiers)
         arguments = {"sources": [str(source) for source in request.sources], "rules": rules.rules_id}
         with warehouse.run("ingest", arguments) as run:
+            if listing.is_first:  # else only at the end, when everything known is decided by these rules
+                remember_rules(warehouse, rules)
             n_gone = _mark_gone(warehouse, listing, run.run_id)
             progress(listing.n_seen - listing.n_pending, listing.n_seen)
             reader = ChunkReader(rules, pseudonymise)

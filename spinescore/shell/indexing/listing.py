@@ -37,6 +37,8 @@ class Listing:
         What is new or changed, in a stable order.
     n_seen, n_pending : int
         Paths and members seen; those of them that are to be read.
+    is_first : bool
+        Whether the database held no file before.
     """
 
     def __init__(self, warehouse: Warehouse, sources: Sequence[Path], listed: Iterable[bytes] | None) -> None:
@@ -44,7 +46,7 @@ class Listing:
         self.n_seen = self.n_pending = 0
         self._warehouse = warehouse
         self._sources, self._listed = sources, listed
-        self._is_first = warehouse.fetch("ingest/file_count").item() == 0
+        self.is_first = warehouse.fetch("ingest/file_count").item() == 0
         self._chunk: list[Candidate] = []
         self._seen_rows: list[np.ndarray] = []
         self._kept_archives: list[bytes] = []
@@ -74,7 +76,7 @@ class Listing:
 
     def gone(self) -> pl.DataFrame:
         """Return the known paths below the sources that were not seen: ``path_bytes, sop_instance_uid``."""
-        if self._is_first:
+        if self.is_first:
             return pl.DataFrame(schema={"path_bytes": pl.Binary, "sop_instance_uid": pl.String})
         seen = np.concatenate(self._seen_rows) if self._seen_rows else np.empty(0, np.int64)
         return self._warehouse.fetch(
@@ -113,7 +115,7 @@ class Listing:
 
     def _unchanged(self, batch: Sequence[Candidate], stale: pl.DataFrame) -> frozenset[int]:
         """Return the numbers of the candidates that are in the database as they are now."""
-        if self._is_first:
+        if self.is_first:
             return frozenset()
         incoming = pl.DataFrame(
             {
@@ -152,7 +154,7 @@ class Listing:
     def _stale_inputs(self, rules: RuleSet) -> pl.DataFrame:
         """Return the rule inputs on which these rules decide otherwise than the database says."""
         schema = {"input_id": pl.Int64}
-        if self._is_first or self._warehouse.meta(RULES_KEY) == rules.rules_id:
+        if self.is_first or self._warehouse.meta(RULES_KEY) == rules.rules_id:
             return pl.DataFrame(schema=schema)
         limits_changed = self._warehouse.meta(LIMITS_KEY) != repr(rules.limits)
         stale = []

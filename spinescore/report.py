@@ -114,6 +114,7 @@ def _material(
         runs=[
             run | {"counts": json.loads(run["counts"] or "{}")}
             for run in warehouse.fetch("report/runs", run_id=run_id, model_id=key.model_id).to_dicts()
+            if not (key.imported and run["command"] == "ingest")
         ],
         versions=_versions(),
         made_at=datetime.now(UTC),

@@ -17,8 +17,8 @@ from spinescore.outcomes import import_outcomes
 from spinescore.report import render_report
 from spinescore.score import ScoreRequest, score
 from spinescore.shell.bundles import Bundle, demo_bundle_path, load_bundle
-from spinescore.shell.cohorts import ModelKey
-from spinescore.shell.rules import read_rules
+from spinescore.shell.cohorts import IMPORTED, ModelKey, imported_key
+from spinescore.shell.indexing.rules import read_rules
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 from spinescore.study import Study
 
@@ -59,6 +59,8 @@ def run_study(study: Study, listener: Listener) -> RunSummary:
         From the stage that failed; the stages before it keep what they did.
     """
     summary = RunSummary()
+    if study.model.imported is not None:
+        return report_study(study, listener)
     with open_warehouse(study.study.database, create=True) as warehouse:
         _finish(summary, listener, ingest_sources(warehouse, study, listener))
         bundle = study_bundle(study)
@@ -70,7 +72,7 @@ def run_study(study: Study, listener: Listener) -> RunSummary:
             progress=listener.advance,
         )
         _finish(summary, listener, scored)
-        _report(warehouse, study, bundle, listener, summary)
+        _report(warehouse, study, bundle_key(bundle), listener, summary)
     return summary
 
 
@@ -78,7 +80,7 @@ def report_study(study: Study, listener: Listener) -> RunSummary:
     """Bring outcomes, corrections, results and report up to date from the scores in the database."""
     summary = RunSummary()
     with open_warehouse(study.study.database) as warehouse:
-        _report(warehouse, study, study_bundle(study), listener, summary)
+        _report(warehouse, study, model_key(warehouse, study), listener, summary)
     return summary
 
 
@@ -103,15 +105,38 @@ def study_bundle(study: Study) -> Bundle:
     return load_bundle(demo_bundle_path() if study.model.bundle == "demo" else Path(study.model.bundle))
 
 
-def model_key(bundle: Bundle) -> ModelKey:
+def bundle_key(bundle: Bundle) -> ModelKey:
     """Return the key that the bundle's scores carry."""
     return ModelKey(bundle.model_id, bundle.spec.preprocessing_id, bundle.trained_on)
 
 
+def model_key(warehouse: Warehouse, study: Study) -> ModelKey:
+    """Return the key of the scores that a study is about: its bundle's, or those imported under a name.
+
+    Raises
+    ------
+    StudyError
+        If nothing was imported under that name.
+    BundleError
+        If the bundle is missing or altered.
+    """
+    name = study.model.imported
+    if name is None:
+        return bundle_key(study_bundle(study))
+    key = imported_key(name)
+    models = warehouse.fetch("scores/models", imported=IMPORTED)
+    if key.model_id not in models["model_id"]:
+        known = ", ".join(f"`{known}`" for known in models.filter("is_imported")["name"]) or "none"
+        raise StudyError(
+            f"model.imported: no ages were imported as `{name}` into {warehouse.path} (there: {known}).",
+            f'Run `spinescore scores import TABLE --name "{name}"` first.',
+        )
+    return key
+
+
 def _report(
-    warehouse: Warehouse, study: Study, bundle: Bundle, listener: Listener, summary: RunSummary
+    warehouse: Warehouse, study: Study, key: ModelKey, listener: Listener, summary: RunSummary
 ) -> None:
-    key = model_key(bundle)
     if study.subjects is not None:
         listener.stage("outcomes")
         _finish(summary, listener, import_outcomes(warehouse, study))
@@ -133,7 +158,5 @@ def render_study(study: Study, listener: Listener) -> RunSummary:
     summary = RunSummary()
     with open_warehouse(study.study.database) as warehouse:
         listener.stage("report")
-        _finish(
-            summary, listener, render_report(warehouse, study, model_key(study_bundle(study)), force=True)
-        )
+        _finish(summary, listener, render_report(warehouse, study, model_key(warehouse, study), force=True))
     return summary

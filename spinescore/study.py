@@ -46,11 +46,19 @@ class ImagesSection(Section):
 
 
 class ModelSection(Section):
-    """[model]: the bundle that scores the images; ``demo`` names the shipped one."""
+    """[model]: the bundle that scores the images (``demo`` is shipped), or ages computed elsewhere."""
 
     bundle: str = "demo"
+    imported: str | None = Field(default=None, description="Name of ages read by `spinescore scores import`.")
     force_demo: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="after")
+    def ages_have_one_source(self) -> ModelSection:
+        """Refuse a bundle beside imported ages."""
+        if self.imported is not None and "bundle" in self.model_fields_set:
+            raise ValueError("`bundle` scores images and `imported` names ages of a table: keep one of them")
+        return self
 
 
 class SplitSection(Section):
@@ -284,6 +292,8 @@ def _dangling_names(study: Study) -> list[str]:
         require(study.analysis.primary.cohort, study.cohorts, "analysis.primary.cohort")
     if study.endpoints and study.subjects is None:
         problems.append("endpoints are declared but there is no [subjects] table to take them from")
+    if study.model.imported is not None and study.images.sources:
+        problems.append("images.sources would never be scored: model.imported names ages of a table")
     return problems
 
 

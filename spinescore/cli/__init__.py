@@ -7,7 +7,7 @@ import sys
 import typer
 
 from spinescore import __version__
-from spinescore.cli import archive, data, demonstration, model, schedule, study, training
+from spinescore.cli import archive, data, demonstration, model, schedule, scores, study, training
 from spinescore.cli.console import EXIT_INTERRUPTED, fail
 from spinescore.errors import SpineScoreError
 
@@ -42,6 +42,7 @@ for group in (archive, data, study, training, demonstration):
 app.add_typer(study.calibrate_app, name="calibrate")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(model.app, name="model")
+app.add_typer(scores.app, name="scores")
 
 
 def main() -> None:

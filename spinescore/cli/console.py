@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spinescore.errors import SpineScoreError
     from spinescore.run import Listener
 
+LISTED = "\n  "
 EXIT_PARTIAL = 3
 EXIT_INTERRUPTED = 130  # Typer's own status for Ctrl-C
 
@@ -106,7 +107,8 @@ def stage_line(stage: StageSummary) -> str:
 def fail(error: SpineScoreError) -> int:
     """Print an error as one line with its next step, on standard error; return the exit status."""
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-    typer.echo(plain_text(error.message), err=True)
+    # problems listed by us stand on lines of their own; a line break out of a file name does not make one
+    typer.echo(LISTED.join(plain_text(part) for part in error.message.split(LISTED)), err=True)
     if error.next_step:
         typer.echo(f"       {plain_text(error.next_step)}", err=True)
     return error.exit_status

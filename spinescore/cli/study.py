@@ -92,14 +92,14 @@ def outcomes(
 def analyze(study_file: StudyFile, as_json: Json = False, quiet: Quiet = False) -> None:
     """Compute the study's results and store them; nothing if nothing changed."""
     from spinescore.analyze import analyze as analyze_study
-    from spinescore.run import model_key, study_bundle
+    from spinescore.run import model_key
     from spinescore.shell.warehouse import open_warehouse
 
     study = read(study_file)
     output = Output(as_json, quiet)
     with open_warehouse(study.study.database) as warehouse, output.listening() as listener:
         listener.stage("analyze")
-        stage = analyze_study(warehouse, study, model_key(study_bundle(study)), announce=listener.announce)
+        stage = analyze_study(warehouse, study, model_key(warehouse, study), announce=listener.announce)
         listener.done(stage)
     output.emit({"changed": stage.changed, **stage.counts})
 
@@ -108,13 +108,13 @@ def analyze(study_file: StudyFile, as_json: Json = False, quiet: Quiet = False) 
 def calibrate_fit(study_file: StudyFile, as_json: Json = False, quiet: Quiet = False) -> None:
     """Fit the study's correction per kind on its reference cohorts and apply it to all scores."""
     from spinescore.calibrate import calibrate
-    from spinescore.run import model_key, study_bundle
+    from spinescore.run import model_key
     from spinescore.shell.warehouse import open_warehouse
 
     study = read(study_file)
     output = Output(as_json, quiet)
     with open_warehouse(study.study.database) as warehouse:
-        stage = calibrate(warehouse, study, model_key(study_bundle(study)))
+        stage = calibrate(warehouse, study, model_key(warehouse, study))
     output.say(stage_line(stage))
     output.emit({"changed": stage.changed, **stage.counts})
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import polars as pl
 
 from spinescore.core.table_dates import dates
-from spinescore.core.table_values import Findings, as_text, decimal_mark, known_text, numbers
+from spinescore.core.table_ids import check_ids, is_empty, read_ids
+from spinescore.core.table_values import (
+    Findings,
+    decimal_mark,
+    known_text,
+    most_frequent,
+    numbers,
+    require_columns,
+)
 from spinescore.domain import DAYS_PER_YEAR
-from spinescore.errors import TableError
-from spinescore.study import CovariateSection, EndpointSection, Study, SubjectsSection
+from spinescore.study import CovariateSection, EndpointSection, Study
 
 UNITS_PER_YEAR = {"years": 1.0, "months": 12.0, "days": DAYS_PER_YEAR}
 TRUTHS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
@@ -27,9 +33,6 @@ OUTCOME_COLUMNS = {
     "end_date": pl.Date,
 }
 COLUMN_KEYS = ("column", "event", "time", "entry", "event_date", "end_date")
-SHOWN_VALUES = 5
-# A float holds, and Excel keeps, 15 digits of any integer; of a longer one the last digits are lost.
-LARGEST_NUMERIC_ID = 1e15
 
 
 class FollowUp(NamedTuple):
@@ -108,8 +111,10 @@ class _Columns:
         assert study.subjects is not None
         self.table = table
         self.section = study.subjects
-        self.findings = Findings(_ids(table[self.section.id], self.section))
-        _check_ids(table[self.section.id], self.section, self.findings)
+        ids, width = table[self.section.id], self.section.id_width
+        self.findings = Findings(read_ids(ids, width))
+        check_ids(ids, width, self.findings)
+        _refuse_repeated(self.findings, self.section.id)
         declared = self.section.decimal
         self.mark = decimal_mark(_number_columns(table, study), declared, delimiter, self.findings)
         self._dates: dict[str, pl.Series] = {}
@@ -145,7 +150,7 @@ class _Columns:
         keys = text if endpoint.codes else text.str.to_lowercase()
         known = keys.is_in(list(mapping)) | keys.is_null()
         if not known.all():
-            counts = ", ".join(f"{value!r} ({n} rows)" for value, n in _value_counts(text))
+            counts = most_frequent(text)
             self.findings.problems.append(
                 (
                     f"{where}: column `{column}` holds {counts}; events must be 0/1 or true/false",
@@ -174,57 +179,18 @@ def _require_columns(table: pl.DataFrame, study: Study) -> None:
     if isinstance(study.subjects.dates, dict):
         for column in study.subjects.dates:
             wanted.setdefault(column, "subjects.dates")
-    missing = [
-        f"`{column}` ({key}{_nearest(column, table.columns)})"
-        for column, key in wanted.items()
-        if column not in table.columns
-    ]
-    if missing:
-        shown = ", ".join(table.columns[:SHOWN_COLUMNS])
-        more = f" and {table.width - SHOWN_COLUMNS} more" if table.width > SHOWN_COLUMNS else ""
-        raise TableError(
-            f"{study.subjects.file} has no column {', '.join(missing)}.", f"Its columns are {shown}{more}."
-        )
+    require_columns(wanted, table, str(study.subjects.file))
 
 
-SHOWN_COLUMNS = 40
-
-
-def _ids(values: pl.Series, section: SubjectsSection) -> pl.Series:
-    ids = as_text(values)
-    if section.id_width is None:
-        return ids
-    padded = ids.str.zfill(section.id_width)
-    return (
-        ids.to_frame("id")
-        .select(pl.when(pl.col("id").str.contains(r"^\d+$")).then(padded).otherwise(pl.col("id")))
-        .to_series()
-    )
-
-
-def _check_ids(values: pl.Series, section: SubjectsSection, findings: Findings) -> None:
-    ids, column = findings.ids, f"column `{section.id}`"
-    empty = ids.is_null() | (ids == "")
-    findings.refuse(empty, f"{column} is empty", "Give every row an id.")
-    repeated = ids.is_duplicated() & ~empty
+def _refuse_repeated(findings: Findings, column: str) -> None:
+    ids = findings.ids
+    repeated = ids.is_duplicated() & ~is_empty(ids)
     n_subjects = ids.filter(repeated).n_unique()
     findings.refuse(
-        repeated, f"{column} names {n_subjects} subject(s) more than once", "One row per subject is needed."
+        repeated,
+        f"column `{column}` names {n_subjects} subject(s) more than once",
+        "One row per subject is needed.",
     )
-    if not values.dtype.is_float():
-        lost = fractions = pl.Series([False] * len(values))
-    else:
-        lost, fractions = values.abs() >= LARGEST_NUMERIC_ID, values != values.floor()
-    findings.refuse(
-        lost, f"{column} holds ids as numbers too long to be exact", "Store ids as text in the table."
-    )
-    findings.refuse(fractions, f"{column} holds ids with decimals", "Store ids as text in the table.")
-    lengths = ids.filter(~empty).str.len_chars()
-    if values.dtype.is_numeric() and section.id_width is None and lengths.n_unique() > 1:
-        findings.warnings.append(
-            f"{column} holds numbers of different lengths: if ids have leading zeros "
-            "in the images, say `id_width` under [subjects]"
-        )
 
 
 def _outcome(columns: _Columns, subject_ids: pl.Series, name: str, endpoint: EndpointSection) -> pl.DataFrame:
@@ -253,13 +219,3 @@ def _outcome(columns: _Columns, subject_ids: pl.Series, name: str, endpoint: End
             "end_date": end_dates,
         }
     )
-
-
-def _value_counts(text: pl.Series) -> list[tuple[str, int]]:
-    counts = text.drop_nulls().value_counts(sort=True).head(SHOWN_VALUES)
-    return [(str(value), int(n)) for value, n in counts.iter_rows()]
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean `{close[0]}`?" if close else ""

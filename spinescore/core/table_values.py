@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -10,6 +12,8 @@ from spinescore.errors import TableError
 
 BLANKS = ("", "NA", "NaN", ".")
 SHOWN_ROWS = 5
+SHOWN_VALUES = 5
+SHOWN_COLUMNS = 40
 INTEGER = r"^[+-]?\d+$"
 WITH_POINT = r"^[+-]?(\d+\.\d*|\.\d+|\d+\.?\d*[eE][+-]?\d+)$"
 WITH_COMMA = r"^[+-]?(\d+,\d*|,\d+|\d+,\d*[eE][+-]?\d+)$"
@@ -160,3 +164,42 @@ def numbers(values: pl.Series, where: str, mark: str, findings: Findings) -> pl.
     )
     plain = text.str.replace(",", ".", literal=True) if mark == "," else text
     return plain.set(~fits, None).cast(pl.Float64, strict=False)
+
+
+def require_columns(wanted: Mapping[str, str], table: pl.DataFrame, file: str) -> None:
+    """Refuse a table that lacks columns.
+
+    Parameters
+    ----------
+    wanted : mapping of str to str
+        Each column's name, and what asked for it.
+    table : polars.DataFrame
+        The table.
+    file : str
+        For the message.
+
+    Raises
+    ------
+    TableError
+        Naming every missing column with the nearest that exists.
+    """
+    missing = [
+        f"`{column}` ({key}{_nearest(column, table.columns)})"
+        for column, key in wanted.items()
+        if column not in table.columns
+    ]
+    if missing:
+        shown = ", ".join(table.columns[:SHOWN_COLUMNS])
+        more = f" and {table.width - SHOWN_COLUMNS} more" if table.width > SHOWN_COLUMNS else ""
+        raise TableError(f"{file} has no column {', '.join(missing)}.", f"Its columns are {shown}{more}.")
+
+
+def most_frequent(text: pl.Series) -> str:
+    """Return the most frequent values of a column and how many rows have each, as text."""
+    counts = text.drop_nulls().value_counts(sort=True).head(SHOWN_VALUES)
+    return ", ".join(f"{value!r} ({n} rows)" for value, n in counts.iter_rows())
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean `{close[0]}`?" if close else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -27,6 +29,10 @@ def trained_on_nobody(_: Iterable[str]) -> set[str]:
     return set()
 
 
+MODEL_ID_LENGTH = 16
+IMPORTED = "imported"  # stands for a preprocessing where ages were computed elsewhere
+
+
 @dataclass(frozen=True, slots=True)
 class ModelKey:
     """Which scores: the model, its preprocessing, and which subjects it was trained on."""
@@ -34,6 +40,17 @@ class ModelKey:
     model_id: str
     preprocessing_id: str
     trained_on: Callable[[Iterable[str]], set[str]] = trained_on_nobody
+
+    @property
+    def imported(self) -> bool:
+        """Whether the ages came in a table."""
+        return self.preprocessing_id == IMPORTED
+
+
+def imported_key(name: str) -> ModelKey:
+    """Return the key of the ages imported under a name: the same name, the same model."""
+    digest = hashlib.sha256(json.dumps([name, IMPORTED]).encode())
+    return ModelKey(digest.hexdigest()[:MODEL_ID_LENGTH], IMPORTED)
 
 
 def subject_images(warehouse: Warehouse, study: Study, key: ModelKey) -> pl.DataFrame:
@@ -121,9 +138,9 @@ def build_cohort(
     attrition.leave("subject and age known", _nonzero(reasons), chosen.height)
     refuse_ambiguous_origin(known, study.survival_endpoints(), name)
     index = pick_index_images(known, study.images.index_image)
-    attrition.leave(
-        "one index image per subject", _nonzero({"further images": known.height - index.height}), known.height
-    )
+    unit = "age" if key.imported else "image"
+    further = {f"further {unit}s": known.height - index.height}
+    attrition.leave(f"one index {unit} per subject", _nonzero(further), known.height)
     linked = index.filter(pl.col("linked")) if study.subjects else index
     unmatched = {"not in the follow-up table": index.height - linked.height}
     attrition.leave("linked to follow-up", _nonzero(unmatched), index.height)
@@ -158,9 +175,12 @@ def _with_endpoints(
 
 
 def _count_files(warehouse: Warehouse, attrition: Attrition, key: ModelKey) -> int:
-    counts = warehouse.fetch(
-        "cohort/file_counts", model_id=key.model_id, preprocessing_id=key.preprocessing_id
-    )
+    of_model = {"model_id": key.model_id, "preprocessing_id": key.preprocessing_id}
+    if key.imported:
+        n_rows = int(warehouse.fetch("score/counts", **of_model)["scored"].item())
+        attrition.start("rows imported", n_rows)
+        return n_rows
+    counts = warehouse.fetch("cohort/file_counts", **of_model)
     found = counts.filter(pl.col("step") == "found")
     n_files = int(found["n"].sum())
     attrition.start("files found", n_files)

@@ -21,7 +21,7 @@ from spinescore.shell.resources import resource, sql
 
 MEMORY_LIMIT = "4GB"
 STORAGE_VERSION = "v1.2.0"  # the default of DuckDB 2 cannot be opened by older readers
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(slots=True)
@@ -185,7 +185,8 @@ def open_warehouse(path: Path, *, create: bool = False) -> Warehouse:
     fresh = not path.exists()
     if fresh and not create:
         raise DatabaseError(
-            f"No database at {path}.", "Make one with `spinescore ingest FOLDER --database FILE`."
+            f"No database at {path}.",
+            "Make one with `spinescore ingest FOLDER` or `spinescore scores import TABLE`.",
         )
     if fresh:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,11 @@
 -- One row: the latest run behind each table that an analysis reads.
 select
     (select coalesce(max(run_id), 0) from files) as files,
-    (select coalesce(max(run_id), 0) from images) as images,
+    (
+        select coalesce(max(run_id), 0)
+        from images
+        where path_bytes is not null -- imported rows come and go with their own scores
+    ) as images,
     (
         select coalesce(max(run_id), 0)
         from scores

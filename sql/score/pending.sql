@@ -39,6 +39,7 @@ left join pixel_facts
         and images.size_bytes = pixel_facts.size_bytes
         and images.modified_ns = pixel_facts.modified_ns
 where
-    scores.sop_instance_uid is null
+    images.path_bytes is not null -- an imported age has no image
+    and scores.sop_instance_uid is null
     and score_failures.sop_instance_uid is null
 order by files.rowid

@@ -8,7 +8,8 @@ select
     synthetic
 from images
 where
-    subject_id is not null
+    path_bytes is not null
+    and subject_id is not null
     and age_years >= $first_age
     and age_years < $last_age
 order by sop_instance_uid

@@ -139,6 +139,12 @@ class Material:
         return bool(self.model.get("manifest", {}).get("synthetic"))
 
     @property
+    def imported(self) -> Mapping[str, Any] | None:
+        """Where the ages came from if they came in a table: ``file_sha256, rows, settings``."""
+        origin: Mapping[str, Any] | None = self.model.get("manifest", {}).get("imported")
+        return origin
+
+    @property
     def primary_endpoint(self) -> str | None:
         """The declared primary survival endpoint, else the first."""
         declared = self.study.analysis.primary

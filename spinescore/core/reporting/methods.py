@@ -38,10 +38,14 @@ REFERENCES = (
     "Demler OV, Pencina MJ, D'Agostino RB. Misuse of DeLong test to compare AUCs for nested models. Stat Med "
     "2012; 31: 2577-2587",
 )
+PAD_MEANS = (
+    "predicted age difference (PAD) is spine age minus chronological age, positive where the spine looks "
+    "older than its owner."
+)
 LIMITS = (
-    "Predicted age difference carries the network's error beside whatever the spine has to say: its hazard "
+    "Predicted age difference carries the model's error beside whatever the spine has to say: its hazard "
     "ratio is attenuated against that of the spine's own age.",
-    "Accuracy against chronological age is not the aim: a network that read chronological age perfectly "
+    "Accuracy against chronological age is not the aim: a model that read chronological age perfectly "
     "would have no PAD at all.",
     "C and AUC of fitted models are apparent: judged on the subjects the models were fitted to. They have "
     "been corrected neither for optimism nor checked in other people.",
@@ -61,8 +65,8 @@ def methods_section(material: Material) -> Section:
         Paragraph(
             text="The text below was written from the settings and data of this run, to be pasted and edited."
         ),
-        Heading(text="Images and spine age"),
-        Paragraph(text=_images_text(material)),
+        Heading(text="Images and spine age" if material.imported is None else "Spine age"),
+        Paragraph(text=_images_text(material) if material.imported is None else _imported_text(material)),
         Paragraph(text=_correction_text(material)),
         Heading(text="Cohorts"),
         Definitions(items=tuple(_cohort_definitions(material))),
@@ -109,16 +113,33 @@ def _images_text(material: Material) -> str:
         f"{material.model['preprocessing_id']}) prescribes; radiographs were first cropped to the central "
         f"95% of their area. {material.model['name']} {material.model['version']} ({backbone}, {classes}) "
         f"gave a distribution over ages, whose mean is the spine age [1].{data} Chronological age is study "
-        "date minus birth date in years; predicted age difference (PAD) is spine age minus chronological "
-        "age, positive where the spine looks older than its owner. "
-        f"{_index_text(material.study.images.index_image)}"
+        f"date minus birth date in years; {PAD_MEANS} "
+        f"{_index_text(material.study.images.index_image, 'image')}"
     )
 
 
-def _index_text(rule: str) -> str:
+def _imported_text(material: Material) -> str:
+    """Say what is known of ages that came in a table, and what is not."""
+    assert material.imported is not None
+    origin, settings = material.imported, material.imported["settings"]
+    age = (
+        "Chronological age is study date minus birth date in years, both of that table; "
+        if "birth_date" in settings
+        else "Chronological age was given in that table; "
+    )
+    return (
+        "Spine ages were not computed here: they were computed elsewhere and imported under the name "
+        f"“{material.model['name']}” from a table of {origin['rows']:,} rows (file of SHA-256 "
+        f"{origin['file_sha256']}). How they were computed, from what, and on whom the model was trained is "
+        "not known to this report, and subjects it was trained on could not be kept apart. "
+        f"{age}{PAD_MEANS} {_index_text(material.study.images.index_image, 'age')}"
+    )
+
+
+def _index_text(rule: str, unit: str) -> str:
     if rule == "mean":
-        return "A subject's spine age is the mean over the images of the earliest qualifying day."
-    return f"The {rule} qualifying image of each subject was used."
+        return f"A subject's spine age is the mean over the {unit}s of the earliest qualifying day."
+    return f"The {rule} qualifying {unit} of each subject was used."
 
 
 def _correction_text(material: Material) -> str:
@@ -139,7 +160,7 @@ def _correction_text(material: Material) -> str:
     return (
         f"Age bias was corrected by {method}'s method [2], fitted once per kind of image on reference "
         f"subjects who are not analysed here ({'; '.join(parts)}). Raw accuracy is reported first, because "
-        "corrected ages look accurate whatever the network can do [3]. Groups of PAD are cut on corrected "
+        "corrected ages look accurate whatever the model can do [3]. Groups of PAD are cut on corrected "
         "PAD over each whole cohort."
     )
 

@@ -18,16 +18,16 @@ from spinescore.core.reporting.document import (
 )
 from spinescore.core.reporting.formatting import DASH, format_count, format_number
 from spinescore.core.reporting.material import CORRECTION_NAMES, Material, level_title
+from spinescore.core.reporting.summary import model_name
 
 
 def provenance_section(material: Material) -> Section:
     """Say what fixes every number of this report, so that it can be made again."""
     model = material.model
     identity = (
-        ("Model", f"{model['name']} {model['version']}"),
+        ("Model", model_name(material)),
         ("Model id", str(model["model_id"])),
-        ("Preprocessing id", str(model["preprocessing_id"])),
-        ("Licence of the model", str(model.get("manifest", {}).get("licence") or "not stated")),
+        *_origin(material),
         *((name, value) for name, value in material.hashes.items()),
         (
             "Seed of the split",
@@ -45,6 +45,17 @@ def provenance_section(material: Material) -> Section:
         blocks.append(corrections_table(material))
     blocks.append(runs_table(material))
     return Section(key="provenance", title="Provenance", blocks=tuple(blocks))
+
+
+def _origin(material: Material) -> tuple[tuple[str, str], ...]:
+    """What fixes the spine ages besides the model's id: preprocessing and licence, or the imported file."""
+    if material.imported is None:
+        licence = str(material.model.get("manifest", {}).get("licence") or "not stated")
+        return (
+            ("Preprocessing id", str(material.model["preprocessing_id"])),
+            ("Licence of the model", licence),
+        )
+    return (("SHA-256 of the imported file", str(material.imported["file_sha256"])),)
 
 
 def corrections_table(material: Material) -> Table:

@@ -28,6 +28,8 @@ from spinescore.core.reporting.provenance import provenance_section
 from spinescore.core.reporting.summary import cover_facts, summary_section
 from spinescore.core.reporting.theme import unchecked_charts
 
+SUBTITLE = "Spine age from lateral spine images, and what it adds to chronological age"
+IMPORTED_SUBTITLE = "Spine age, computed elsewhere and imported, and what it adds to chronological age"
 SYNTHETIC = "SYNTHETIC DATA"
 DEMONSTRATION = "DEMONSTRATION MODEL"
 SYNTHETIC_DETAIL = (
@@ -35,8 +37,8 @@ SYNTHETIC_DETAIL = (
 )
 DEMONSTRATION_DETAIL = "The network was trained on phantoms and is for demonstration and tests alone."
 ACCURACY_WARNING = (
-    "Judge the network by the raw rows. Bias correction moves every age towards the subject's chronological "
-    "age, so corrected ages look accurate whatever the network can do: in a simulation a useless one (r "
+    "Judge the model by the raw rows. Bias correction moves every age towards the subject's chronological "
+    "age, so corrected ages look accurate whatever the model can do: in a simulation a useless one (r "
     "0.33, mean absolute error 12.0 years) came out with r 0.99 and 1.6 years. Corrected rows are here to "
     "show what the correction did.",
     "A corrected spine age contains chronological age and is no measurement made from the image alone.",
@@ -50,7 +52,7 @@ def build_report(material: Material) -> Report:
     banner, detail = banner_of(material)
     report = Report(
         title=material.study.study.title,
-        subtitle="Spine age from lateral spine images, and what it adds to chronological age",
+        subtitle=SUBTITLE if material.imported is None else IMPORTED_SUBTITLE,
         banner=banner,
         banner_detail=detail,
         running_head=banner,
@@ -72,11 +74,13 @@ def banner_of(material: Material) -> tuple[str, str]:
 
 def participants_section(material: Material) -> Section:
     """Say who was analysed, who was not and why, and describe them."""
+    counted = (
+        "Files are counted from the folder"
+        if material.imported is None
+        else "Rows are counted from the imported table"
+    )
     blocks: list[Block] = [
-        Paragraph(
-            text="Files are counted from the folder to the subject; every one that left did so for a stated "
-            "reason."
-        ),
+        Paragraph(text=f"{counted} to the subject; every one that left did so for a stated reason."),
         attrition_flow(material),
         tables.endpoint_counts_table(material),
         *(tables.table_one(material, cohort) for cohort in material.cohorts),
@@ -102,7 +106,7 @@ def attrition_flow(material: Material) -> Flow:
         columns.append((cohort, tuple(steps.values())))
     return Flow(
         key="attrition",
-        title="From files found to subjects analysed",
+        title=f"From {'files found' if material.imported is None else 'rows imported'} to subjects analysed",
         caption="Boxes: how many remain. Beside the arrows: how many left, and why.",
         columns=tuple(columns),
     )
@@ -113,7 +117,11 @@ def accuracy_section(material: Material) -> Section:
     scatter = scatter_figure(material)
     subgroups = tables.accuracy_by_subgroup_table(material)
     blocks: list[Block] = [
-        Paragraph(text="Raw spine ages, as the network reads them from the image, come first."),
+        Paragraph(
+            text="Raw spine ages, as the network reads them from the image, come first."
+            if material.imported is None
+            else "Raw spine ages, as they were imported, come first."
+        ),
         tables.accuracy_table(material),
     ]
     if any(material.pad(cohort) == "pad_corrected" for cohort in material.cohorts):

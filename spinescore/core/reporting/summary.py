@@ -24,6 +24,7 @@ from spinescore.core.reporting.material import CORRECTION_NAMES, Material, in_se
 from spinescore.domain import Result
 
 PH_ALARM = 0.05
+SHOWN_DIGITS = 12
 CORRECTION_FLAGS = ("same_cohort_correction", "cross_fit_correction", "across_kinds", "trained_on")
 INTENDED_USE = (
     "For research on groups of people by epidemiologists and statisticians. Not a medical device: spine age "
@@ -36,11 +37,11 @@ def cover_facts(material: Material) -> tuple[tuple[str, str], ...]:
     """Return what the first page names: cohorts, data cut, model, correction."""
     cohorts = "; ".join(_cohort_fact(material, cohort) for cohort in material.cohorts)
     model = material.model
-    bundle = f"{model['name']} {model['version']} (id {model['model_id']})"
+    what, unit = ("Images", "") if material.imported is None else ("Imported ages", " ages")
     return (
         ("Cohorts", cohorts),
-        ("Images", "; ".join(_image_fact(row) for row in material.images) or DASH),
-        ("Model", bundle),
+        (what, "; ".join(_image_fact(row, unit) for row in material.images) or DASH),
+        ("Model", f"{model_name(material)} (id {model['model_id']})"),
         ("Bias correction", correction_text(material)),
         (
             "Intended use",
@@ -51,6 +52,15 @@ def cover_facts(material: Material) -> tuple[tuple[str, str], ...]:
             f"{material.made_at:%Y-%m-%d %H:%M} UTC, spinescore {material.versions['spinescore']}",
         ),
     )
+
+
+def model_name(material: Material) -> str:
+    """Name the model and its version, or the ages that were imported and from which file."""
+    model = material.model
+    if material.imported is None:
+        return f"{model['name']} {model['version']}"
+    digest = str(material.imported["file_sha256"])[:SHOWN_DIGITS]
+    return f"ages computed elsewhere, imported as “{model['name']}” from the file of SHA-256 {digest}…"
 
 
 def correction_text(material: Material) -> str:
@@ -267,8 +277,8 @@ def _cohort_fact(material: Material, cohort: str) -> str:
     return f"{material.cohort_title(cohort)}, n = {format_count(found.value if found else None)}"
 
 
-def _image_fact(row: object) -> str:
+def _image_fact(row: object, unit: str) -> str:
     facts = dict(row)  # type: ignore[call-overload]
     kind = level_title(facts["kind"])
     dates = f", {facts['first_date']:%b %Y} to {facts['last_date']:%b %Y}" if facts["first_date"] else ""
-    return f"{kind}: {facts['n_images']:,} of {facts['n_subjects']:,} subjects{dates}"
+    return f"{kind}: {facts['n_images']:,}{unit} of {facts['n_subjects']:,} subjects{dates}"

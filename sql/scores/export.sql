@@ -1,0 +1,70 @@
+-- One row per score and correction in force, or one where there is none: all that may leave the house,
+-- no UID, no path.
+with in_force as (
+    select
+        correction_id,
+        model_id,
+        preprocessing_id,
+        kind
+    from corrections
+    qualify row_number() over (
+        partition by model_id, preprocessing_id, kind, method
+        order by run_id desc
+    ) = 1
+),
+
+corrected as (
+    select
+        corrected_scores.sop_instance_uid,
+        corrected_scores.model_id,
+        corrected_scores.preprocessing_id,
+        corrected_scores.correction_id,
+        corrected_scores.method,
+        corrected_scores.corrected_age
+    from corrected_scores
+    inner join in_force on corrected_scores.correction_id = in_force.correction_id
+)
+
+select
+    images.subject_id,
+    images.kind,
+    images.sex,
+    images.age_years,
+    images.study_date,
+    images.manufacturer,
+    models.model_id,
+    models.name as model_name,
+    models.version as model_version,
+    scores.preprocessing_id,
+    scores.spine_age as spine_age_raw,
+    scores.spine_age_rounded,
+    scores.spine_age_sd,
+    corrected.correction_id,
+    corrected.method as correction_method,
+    corrected.corrected_age as spine_age_corrected,
+    scores.spine_age - images.age_years as pad_raw,
+    corrected.corrected_age - images.age_years as pad_corrected,
+    array_to_string(list_concat(files.flags, pixel_facts.flags), ' ') as flags
+from scores
+inner join images on scores.sop_instance_uid = images.sop_instance_uid
+inner join models on scores.model_id = models.model_id
+left join files on images.path_bytes = files.path_bytes
+left join pixel_facts on scores.sop_instance_uid = pixel_facts.sop_instance_uid
+left join corrected
+    on
+        scores.sop_instance_uid = corrected.sop_instance_uid
+        and scores.model_id = corrected.model_id
+        and scores.preprocessing_id = corrected.preprocessing_id
+where
+    $model is null
+    or models.model_id = $model
+    or models.name = $model
+order by
+    models.name,
+    models.model_id,
+    scores.preprocessing_id,
+    images.subject_id,
+    images.study_date,
+    images.study_time,
+    scores.sop_instance_uid,
+    corrected.method

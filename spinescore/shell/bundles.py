@@ -28,6 +28,7 @@ MODEL_CARD = "MODEL_CARD.md"
 TRAINING_SUBJECTS = "training_subjects.json"
 CORRECTION = "correction.json"
 FORMAT = 1
+NOT_OF_THE_MODEL = frozenset({"files", "made_by"})  # manifest entries that change no number it gives
 GET_ANOTHER = "Get the bundle again from where it came from."
 
 
@@ -43,14 +44,18 @@ class BundleDescription:
         ``efficientnet-b0`` ... ``efficientnet-b7``.
     first_age, n_classes : int
         The first class's age in years, and how many classes of one year there are.
-    age_range : (float, float)
-        Ages it was trained on, years.
+    age_range : (float, float) or None
+        Ages it was trained on, years; None if that is not known.
     synthetic : bool
         Trained on phantoms: a demonstration that may score nothing else.
     training_seeds : tuple of int
         Seeds of the phantoms it was trained on.
     metrics : mapping
         Its accuracy on the test part, by kind.
+    origin : mapping
+        Of imported weights: the checkpoint's SHA-256 and what was made of it.
+    made_by : str
+        Program and version that wrote the bundle; no part of the model's id.
     """
 
     name: str
@@ -60,11 +65,20 @@ class BundleDescription:
     backbone: str
     first_age: int
     n_classes: int
-    age_range: tuple[float, float]
+    age_range: tuple[float, float] | None
     training_data: str
     synthetic: bool
     training_seeds: tuple[int, ...] = ()
     metrics: Mapping[str, Any]
+    origin: Mapping[str, Any] | None = None
+    made_by: str | None = None
+
+    @property
+    def ages_in_training(self) -> str:
+        """The ages it was trained on, as a model card says it."""
+        if self.age_range is None:
+            return "not known"
+        return f"{self.age_range[0]:.0f} to {self.age_range[1]:.0f} years"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +195,10 @@ def load_bundle(path: Path) -> Bundle:
 def compute_model_id(manifest: Mapping[str, Any]) -> str:
     """Return the model's id: its weights and what the manifest says of it.
 
-    The other files' hashes are left out, so that a correction fitted for a model can join its bundle.
+    The other files' hashes are left out, so that a correction fitted for a model can join its bundle,
+    and so is the program that wrote it: the same weights imported by two versions are one model.
     """
-    content = {key: value for key, value in manifest.items() if key != "files"}
+    content = {key: value for key, value in manifest.items() if key not in NOT_OF_THE_MODEL}
     content["weights_sha256"] = manifest["files"][WEIGHTS]
     return hashlib.sha256(_canonical(content).encode()).hexdigest()[:16]
 
@@ -194,7 +209,7 @@ def write_bundle(
     spec: PreprocessingSpec,
     weights: Mapping[str, NDArray[Any]],
     *,
-    training_subjects: Iterable[str],
+    training_subjects: Iterable[str] | None,
     model_card: str,
 ) -> Bundle:
     """Write a bundle folder, whole or not at all, and return it as loaded.
@@ -205,8 +220,8 @@ def write_bundle(
         Replaced if it is a bundle already.
     description, spec, weights
         The model.
-    training_subjects : iterable of str
-        Their ids; only fingerprints are kept.
+    training_subjects : iterable of str or None
+        Their ids; only fingerprints are kept. None if they are not known.
     model_card : str
         Markdown.
 
@@ -219,18 +234,25 @@ def write_bundle(
 
     if folder.exists() and not (folder / MANIFEST).is_file():
         raise BundleError(f"{folder} exists and is no bundle.", "Name a new folder.")
-    fingerprints = sorted(fingerprint_subject(subject_id) for subject_id in training_subjects)
+    known = () if training_subjects is None else training_subjects
+    fingerprints = sorted(fingerprint_subject(subject_id) for subject_id in known)
     contents = {
         WEIGHTS: save({name: np.asarray(tensor, order="C") for name, tensor in weights.items()}),
         TRAINING_SUBJECTS: json.dumps(fingerprints).encode(),
         MODEL_CARD: model_card.encode(),
     }
-    manifest = {"format": FORMAT, **asdict(description), "preprocessing": spec.to_dict()}
-    manifest["n_training_subjects"] = len(fingerprints)
+    manifest = {"format": FORMAT, **_stated(description), "preprocessing": spec.to_dict()}
+    manifest["n_training_subjects"] = None if training_subjects is None else len(fingerprints)
     manifest["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     contents[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
     _replace_folder(folder, contents)
     return load_bundle(folder)
+
+
+def _stated(description: BundleDescription) -> dict[str, Any]:
+    """Return a description by name, without provenance a trained bundle does not have."""
+    stated = asdict(description)
+    return {k: v for k, v in stated.items() if v is not None or k not in {"origin", "made_by"}}
 
 
 def _replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from spinescore.errors import DatabaseError, DatabaseLockedError
 from spinescore.shell.resources import resource
-from spinescore.shell.warehouse import SCHEMA_VERSION, Sandbox, Warehouse, open_warehouse
+from spinescore.shell.warehouse import Sandbox, Warehouse, open_warehouse
 
 HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); input()"
 

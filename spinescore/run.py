@@ -97,7 +97,13 @@ def ingest_sources(warehouse: Warehouse, study: Study, listener: Listener) -> St
     parts = ", ".join(f"{n:,} {state}" for state, n in sorted(counts.items()))
     changed = summary.n_read > 0 or summary.n_gone > 0
     message = f"{summary.n_read:,} new or changed of {summary.n_seen:,} files ({parts})"
-    return StageSummary("ingest", changed, message if changed else f"nothing new ({parts})", counts)
+    return StageSummary(
+        "ingest",
+        changed,
+        message if changed else f"nothing new ({parts})",
+        counts,
+        partial=summary.has_rejects,
+    )
 
 
 def study_bundle(study: Study) -> Bundle:

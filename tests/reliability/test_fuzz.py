@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.soak.fuzz import MOST_PARENT_BYTES, ingest_mutants, write_mutants
+from tests.soak.fuzz import MOST_GROWTH_BYTES, ingest_mutants, write_mutants
 from tests.soak.mutations import SEED, originals
 
 N_MUTANTS = 306
@@ -18,7 +18,7 @@ def test_some_hundred_mutants_have_a_state_and_a_reason_each(tmp_path: Path) -> 
     assert outcome.states.total() == N_MUTANTS
     assert outcome.strange == []
     assert outcome.disagreements == []
-    assert outcome.parent_bytes < MOST_PARENT_BYTES
+    assert outcome.grown_bytes < MOST_GROWTH_BYTES
 
 
 def test_the_same_seed_makes_the_same_mutants(tmp_path: Path) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # a loaded machine is no reason to fail
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

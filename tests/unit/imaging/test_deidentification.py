@@ -113,7 +113,7 @@ ELEMENTS = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_no_text_of_any_attribute_reaches_a_copy(data: st.DataObject) -> None:
     source = header()

@@ -139,7 +139,7 @@ def test_a_cut_header_is_seen_or_handed_over(dataset: FileDataset, data: st.Data
         assert walker.position <= len(content)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.binary(max_size=400), st.sampled_from(["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]))
 def test_any_bytes_end_the_walk(content: bytes, syntax: str) -> None:
     meta = FileDataset("", Dataset(), file_meta=FileMetaDataset(), preamble=b"\0" * 128)

@@ -59,7 +59,7 @@ def assert_agrees(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> Non
     assert difference.mean() <= 1e-4
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(64, 900),
     width=st.integers(64, 900),
@@ -129,7 +129,7 @@ def test_twins_of_either_polarity_look_alike() -> None:
 
 
 @given(slope=st.floats(0.01, 50), intercept=st.floats(-5000, 5000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_rescale_hardly_matters(slope: float, intercept: float) -> None:
     """Equalisation makes a linear rescale irrelevant but for levels that fall on a boundary."""
     pixels = np.random.default_rng(8).integers(0, 4096, (150, 120)).astype(np.uint16)

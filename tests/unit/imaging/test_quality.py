@@ -186,7 +186,7 @@ def test_only_what_lies_beyond_a_threshold_is_flagged() -> None:
     ),
     padding=st.sampled_from([None, 7, (0, 300)]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_image_has_finite_measures_within_their_range(pixels: Pixels, padding: Any) -> None:
     measures = asdict(measure_quality(pixels, photometric="MONOCHROME1", padding_value=padding))
     assert all(np.isfinite(value) for value in measures.values())

@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch:
     assert 0 < len(trained) == whole.manifest["n_training_subjects"] < 16
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=200), st.integers(0, 9))
 def test_all_images_of_a_subject_fall_into_one_part_whoever_else_is_there(
     subjects: list[int], seed: int

@@ -29,7 +29,7 @@ NOISY = PadModel(intercept=1.0, per_year_of_age=0.0, per_year_of_gap=0.7, residu
 ENDPOINTS = ("any_fracture", "vertebral_fracture", "nonvertebral_fracture", "death")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**31), n=st.integers(1, 12), extra=st.integers(1, 12))
 def test_a_subject_does_not_depend_on_how_many_are_drawn(seed, n, extra):
     few, many = (draw_people(k, seed=seed, cohort="vfa") for k in (n, n + extra))

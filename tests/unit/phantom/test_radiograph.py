@@ -198,7 +198,7 @@ def test_the_signs_together_tell_biological_age_beyond_chronological_age():
     assert np.corrcoef(read - biological[800:] + gap[800:], gap[800:])[0, 1] > 0.8
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(height=st.integers(220, 700), subject=st.integers(0, 20), kind=st.sampled_from(KINDS))
 def test_any_height_gives_an_image_of_that_height_that_uses_its_range(height, subject, kind):
     person = draw_people(subject + 1, seed=24, cohort="vfa")[subject]

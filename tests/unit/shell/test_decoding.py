@@ -79,7 +79,7 @@ def test_bits_stored_high_are_brought_down(tmp_path: Path) -> None:
 
 
 @given(bits=st.integers(9, 16))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_signed_pixels_keep_their_sign(tmp_path_factory: pytest.TempPathFactory, bits: int) -> None:
     values = RNG.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (70, 70)).astype(np.int16)
     stored = (values.astype(np.int64) & (2**bits - 1)).astype(np.uint16)

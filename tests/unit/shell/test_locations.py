@@ -75,7 +75,7 @@ def read(location: bytes) -> bytes:
         return handle.read()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STORED, st.sampled_from(list(COMPRESSIONS)), st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]))
 def test_whatever_a_tar_holds_under_whatever_name_comes_back(
     members: dict[str, bytes], suffix: str, form: int
@@ -86,7 +86,7 @@ def test_whatever_a_tar_holds_under_whatever_name_comes_back(
     assert found == members
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     STORED, st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 )
@@ -97,7 +97,7 @@ def test_whatever_a_zip_holds_under_whatever_name_comes_back(members: dict[str, 
     assert found == members
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60_000), st.integers(0, 20_000)), max_size=12),
     st.sampled_from(["a.zip", "stored.zip", *(f"a{suffix}" for suffix in COMPRESSIONS)]),

@@ -83,7 +83,7 @@ def test_a_file_that_is_gone_or_changed_is_not_blamed_on_its_pixels(tmp_path: Pa
 
 
 @given(cut=st.integers(0, 2000), noise=st.binary(max_size=40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_bytes_end_in_a_reason_or_in_facts(
     tmp_path_factory: pytest.TempPathFactory, cut: int, noise: bytes
 ) -> None:

@@ -66,7 +66,7 @@ def test_names_in_any_encoding_stay_the_bytes_they_are(tmp_path: Path) -> None:
     assert all(c.path.encode() for c in found)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sets(FILE_NAMES, min_size=1, max_size=8))
 def test_whatever_a_file_is_called_it_is_found(names: set[bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -307,7 +307,7 @@ people = st.lists(
 
 
 @pytest.mark.parametrize("name", ["sav", "dta", "dta, Stata 12", "xport 8"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows=people)
 def test_what_pyreadstat_writes_is_read_back(name: str, rows: list[tuple[Any, ...]]) -> None:
     write, suffix = WRITERS[name]
@@ -322,7 +322,7 @@ def test_what_pyreadstat_writes_is_read_back(name: str, rows: list[tuple[Any, ..
     assert read["d"].cast(pl.Date).to_list() == table["d"].to_list()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows=people)
 def test_what_openpyxl_writes_is_read_back(rows: list[tuple[Any, ...]]) -> None:
     rows = [(f"_{pid}", x, d if d is None or d.year >= 1901 else None) for pid, x, d in rows]

@@ -50,7 +50,7 @@ def test_concordance_counts_the_pairs_one_by_one(seed: int) -> None:
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=40), st.integers(0, 25), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_rank_counter_counts(ranks: list[int], value: int, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(ranks)))
     stop = data.draw(st.integers(start, len(ranks)))
@@ -59,7 +59,7 @@ def test_rank_counter_counts(ranks: list[int], value: int, data: st.DataObject) 
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=50))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_auc_is_the_share_of_ordered_pairs(rows: list[tuple[bool, int]]) -> None:
     case, score = np.array([r[0] for r in rows]), np.array([r[1] for r in rows], dtype=float)
     if case.all() or not case.any():

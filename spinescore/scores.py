@@ -177,15 +177,19 @@ def _identified(
 ) -> pl.DataFrame:
     """Put pseudonyms in the place of patient ids, and give each row an id of its own."""
     subjects = [identify(patient_id, issuer) for patient_id in rows["patient_id"]]
-    places = zip(subjects, rows["study_date"], rows["kind"], strict=True)
-    row_ids = [ROW_ID + _sha256([key.model_id, s, str(d or ""), k])[:ROW_ID_LENGTH] for s, d, k in places]
+    places = zip(subjects, rows["study_date"], rows["kind"], rows["image"], strict=True)
+    row_ids = [
+        ROW_ID
+        + _sha256([key.model_id, subject, str(day or ""), kind, *([image] if image else [])])[:ROW_ID_LENGTH]
+        for subject, day, kind, image in places
+    ]
     makers = rows["manufacturer_raw"].unique()
     names = pl.DataFrame(
         {"manufacturer_raw": makers, "manufacturer": [normalise_manufacturer(text) for text in makers]},
         schema=dict.fromkeys(("manufacturer_raw", "manufacturer"), pl.String),
     )
     return (
-        rows.drop("patient_id")
+        rows.drop("patient_id", "image")
         .with_columns(
             pl.Series("subject_id", subjects, dtype=pl.String),
             pl.Series("sop_instance_uid", row_ids, dtype=pl.String),

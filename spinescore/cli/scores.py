@@ -36,6 +36,10 @@ def import_table(
         str | None, _column("--birth-date", "Instead of --age, with --study-date; it is not stored.")
     ] = None,
     study_date: Annotated[str | None, _column("--study-date", "Day of imaging.")] = None,
+    image: Annotated[
+        str | None,
+        _column("--image", "What tells images of one subject and day apart, if there are several."),
+    ] = None,
     sex: Annotated[str | None, _column("--sex", "F, M, female or male; else see --sex-codes.")] = None,
     sex_codes: Annotated[
         str | None, typer.Option(metavar="CODES", help="What sexes are coded as, e.g. 1=M,2=F,9=.")
@@ -87,6 +91,7 @@ def import_table(
         age=age,
         birth_date=birth_date,
         study_date=study_date,
+        image=image,
         sex=sex,
         sex_codes=_codes(sex_codes),
         kind=kind,

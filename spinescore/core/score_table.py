@@ -32,6 +32,7 @@ COLUMN_KEYS = (
     "age",
     "birth_date",
     "study_date",
+    "image",
     "sex",
     "kind_column",
     "spine_age_sd",
@@ -48,6 +49,7 @@ class ScoreTable(TableLayout):
     age: str | None = None
     birth_date: str | None = None
     study_date: str | None = None
+    image: str | None = None
     sex: str | None = None
     sex_codes: dict[str, Literal["F", "M", ""]] | None = None
     kind: Kind = "radiograph"
@@ -64,8 +66,9 @@ class ScoreTable(TableLayout):
         """Refuse a table that does not say, or says twice, how old its people were."""
         if (self.age is None) == (self.birth_date is None):
             raise ValueError("name either --age, or --birth-date and --study-date")
-        if self.birth_date is not None and self.study_date is None:
-            raise ValueError("--birth-date needs --study-date beside it")
+        for key in ("birth_date", "image"):
+            if getattr(self, key) is not None and self.study_date is None:
+                raise ValueError(f"{_option(key)} needs --study-date beside it")
         return self
 
     def columns(self) -> Iterator[tuple[str, str]]:
@@ -82,8 +85,8 @@ class ReadScores(NamedTuple):
     Attributes
     ----------
     rows : polars.DataFrame
-        One row per row of the table: ``patient_id, kind, sex, age_years, study_date, manufacturer_raw,
-        spine_age, spine_age_sd``; ages and SD in years.
+        One row per row of the table: ``patient_id, kind, sex, age_years, study_date, image, manufacturer_raw,
+        spine_age, spine_age_sd``; ages and SD in years; ``image`` tells images of one day apart.
     detected : mapping of str to str
         What was detected rather than declared.
     warnings : tuple of str
@@ -101,7 +104,7 @@ def read_scores(table: pl.DataFrame, section: ScoreTable, *, delimiter: str | No
     Parameters
     ----------
     table : polars.DataFrame
-        One row per subject and date (and kind of image), or per subject.
+        One row per subject and date (and kind of image, and image), or per subject.
     section : ScoreTable
         Which column holds what.
     delimiter : str, optional
@@ -125,6 +128,7 @@ def read_scores(table: pl.DataFrame, section: ScoreTable, *, delimiter: str | No
             "sex": columns.sexes(),
             "age_years": columns.ages(study_dates),
             "study_date": study_dates,
+            "image": columns.text("image"),
             "manufacturer_raw": columns.text("manufacturer"),
             "spine_age": columns.spine_ages(),
             "spine_age_sd": columns.spread(),
@@ -239,17 +243,22 @@ class _Columns:
 def _refuse_repeated(
     rows: pl.DataFrame, section: ScoreTable, date_text: pl.Series, findings: Findings
 ) -> None:
-    """Note rows of one subject, date and kind; a date that could not be read counts as it is written."""
+    """Note rows of one image; a date that could not be read counts as it is written."""
     day = rows["study_date"].cast(pl.String).fill_null(date_text)
-    keys = pl.DataFrame({"id": findings.ids, "day": day, "kind": rows["kind"]})
+    keys = pl.DataFrame({"id": findings.ids, "day": day, "kind": rows["kind"], "image": rows["image"]})
     repeated = keys.is_duplicated() & ~is_empty(findings.ids)
     n_subjects = findings.ids.filter(repeated).n_unique()
     if section.study_date is None:
         found = f"column `{section.id}` names {n_subjects} subject(s) more than once"
         step = "Say when each was imaged with --study-date, or keep one row per subject."
-    else:
+    elif section.image is None:
         found = f"{n_subjects} subject(s) have several rows of one `{section.study_date}`"
-        step = "Keep one row per subject and date, e.g. the mean."
+        step = "If they are several images, say which column tells them apart with --image; else keep one."
+    else:
+        found = (
+            f"{n_subjects} subject(s) have several rows of one `{section.study_date}` and `{section.image}`"
+        )
+        step = "Keep one row per image."
     findings.refuse(repeated, found, step)
 
 

@@ -121,6 +121,27 @@ def test_the_same_file_changes_nothing_and_a_changed_one_replaces_its_model_alon
     assert sorted(tables(database)[1]["spine_age"]) == [70.25, 70.25, 71.5, 71.5, 80.0, 80.0]
 
 
+def test_images_of_one_day_are_told_apart_by_a_column_that_is_not_kept(
+    tmp_path: Path, database: Path
+) -> None:
+    rows = [
+        "7,2015-03-01,1950-03-01,70,1,F,,ACC-1",
+        "7,2015-03-01,1950-03-01,72,1,F,,ACC-2",
+        "7,2019-03-01,1950-03-01,75,1,F,,",
+    ]
+    file = write(tmp_path, *rows, header=f"{HEADER},accession")
+    with pytest.raises(TableError, match="which column tells them apart with --image"):
+        bring_in(database, file)
+    assert not database.exists() or tables(database)[1].is_empty()
+    bring_in(database, file, image="accession")
+    images, scores, _ = tables(database)
+    assert images["sop_instance_uid"].n_unique() == 3
+    assert sorted(scores["spine_age"]) == [70.0, 72.0, 75.0]
+    assert b"ACC-1" not in database.read_bytes()
+    with pytest.raises(TableError, match="1 subject.s. have several rows of one `day` and `accession`"):
+        bring_in(database, write(tmp_path, rows[0], rows[0], header=f"{HEADER},accession"), image="accession")
+
+
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [

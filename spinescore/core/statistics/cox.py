@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
@@ -131,8 +133,37 @@ def fit_cox(follow_up: FollowUp, event: BoolArray, design: FloatArray) -> CoxFit
 
     Source: Efron 1977, JASA 72:557; Therneau and Grambsch 2000, ch. 3. Equal to R's ``coxph``.
     """
+    return fit_partial_likelihood(
+        lambda standard: PartialLikelihood(follow_up, event, standard), design, int(event.sum())
+    )
+
+
+class Likelihood(Protocol):
+    """A log partial likelihood that can be maximised: what ``PartialLikelihood`` has."""
+
+    design: FloatArray
+
+    def evaluate(self, beta: FloatArray) -> tuple[float, FloatArray, FloatArray, FloatArray]:
+        """Return log-likelihood, score residuals per event, their means and denominators."""
+
+    def information(self, beta: FloatArray, means: FloatArray, denominators: FloatArray) -> FloatArray:
+        """Return minus the second derivative."""
+
+
+def fit_partial_likelihood(
+    make_likelihood: Callable[[FloatArray], Likelihood], design: FloatArray, events: int
+) -> CoxFit:
+    """Maximise a partial likelihood on standardised columns; what has no maximum is told as ``problem``.
+
+    Parameters
+    ----------
+    make_likelihood : callable
+        From the standardised design to its likelihood.
+    design : array of shape (n, p)
+    events : int
+        Of the cause of interest.
+    """
     n, p = design.shape
-    events = int(event.sum())
     nothing = np.full(p, np.nan), np.full((p, p), np.nan)
     if events == 0:
         return CoxFit(*nothing, np.nan, np.nan, n, 0, "0 events")
@@ -140,7 +171,7 @@ def fit_cox(follow_up: FollowUp, event: BoolArray, design: FloatArray) -> CoxFit
     if p and (spread <= 1e-12 * (1 + np.abs(centre))).any():
         return CoxFit(*nothing, np.nan, np.nan, n, events, "constant predictor")
     standard = (design - centre) / spread
-    likelihood = PartialLikelihood(follow_up, event, standard)
+    likelihood = make_likelihood(standard)
     null, *_ = likelihood.evaluate(np.zeros(p))
     if p == 0:
         return CoxFit(*nothing, null, null, n, events)
@@ -151,7 +182,7 @@ def fit_cox(follow_up: FollowUp, event: BoolArray, design: FloatArray) -> CoxFit
     return CoxFit(beta / spread, covariance, loglik, null, n, events, problem)
 
 
-def _maximise(likelihood: PartialLikelihood, p: int) -> tuple[FloatArray, FloatArray, float, str | None]:
+def _maximise(likelihood: Likelihood, p: int) -> tuple[FloatArray, FloatArray, float, str | None]:
     """Newton-Raphson with step halving; a step that does not shrink as the gain vanishes is separation."""
     beta = np.zeros(p)
     loglik, residuals, means, denominators = likelihood.evaluate(beta)

@@ -54,8 +54,14 @@ def test_concordance_counts_the_pairs_one_by_one(seed: int) -> None:
 def test_rank_counter_counts(ranks: list[int], value: int, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(ranks)))
     stop = data.draw(st.integers(start, len(ranks)))
-    found = RankCounter(np.array(ranks)).count_below(np.array([start]), np.array([stop]), np.array([value]))
+    found = RankCounter(np.array(ranks)).sum_below(np.array([start]), np.array([stop]), np.array([value]))
     assert found[0] == sum(r < value for r in ranks[start:stop])
+    weights = np.sqrt(np.arange(1, len(ranks) + 1))
+    found = RankCounter(np.array(ranks), weights).sum_below(
+        np.array([start]), np.array([stop]), np.array([value])
+    )
+    below = sum(w for r, w in zip(ranks[start:stop], weights[start:stop], strict=True) if r < value)
+    assert found[0] == pytest.approx(below)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=50))

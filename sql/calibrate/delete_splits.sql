@@ -1,2 +1,0 @@
--- Forgets every subject's part, before parts are assigned again.
-delete from splits

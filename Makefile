@@ -54,8 +54,9 @@ bench: $(STAMP) ## measure against named peers and limits (slow; not part of the
 soak: $(STAMP) ## send 10,000 damaged files through ingest (minutes; not part of the tests)
 	$(BIN)/python -m pytest -s tests/soak
 
-docs: $(STAMP) ## write docs/commands.md from the commands' own help
+docs: $(STAMP) ## write docs/commands.md from the commands' own help, and the study file's JSON Schema
 	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_schema.py
 
 demo-bundle: $(STAMP) ## train the shipped demonstration model again from its seeds (hours)
 	$(BIN)/python examples/demo-bundle/train_demo_bundle.py

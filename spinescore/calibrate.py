@@ -6,7 +6,7 @@ import json
 
 import polars as pl
 
-from spinescore.core.cohort import hash_rows
+from spinescore.core.cohort.splits import hash_rows
 from spinescore.core.correction import apply_correction, fit_correction
 from spinescore.domain import Correction, StageSummary, as_row
 from spinescore.shell.cohorts import ModelKey, reference_rows, subject_images
@@ -33,11 +33,15 @@ def calibrate(warehouse: Warehouse, study: Study, key: ModelKey) -> StageSummary
     known = set(warehouse.table("corrections")["correction_id"])
     uncorrected = {c.correction_id: _uncorrected(warehouse, c) for c in fitted}
     n_new = sum(rows.height for rows in uncorrected.values())
+    parts = _parts(images, study)
     if not n_new and known.issuperset(uncorrected) and _in_force(warehouse, fitted):
+        if not _same_parts(warehouse, parts):
+            with warehouse.transaction():
+                warehouse.refill("splits", parts)
         return StageSummary("calibrate", changed=False, message="corrections unchanged")
     arguments = {"method": study.correction.method, "reference": dict(study.correction.reference)}
     with warehouse.run("calibrate", arguments, model_id=key.model_id) as run, warehouse.transaction():
-        _store_splits(warehouse, images, study)
+        warehouse.refill("splits", parts)
         for correction in fitted:
             _store(warehouse, correction, uncorrected[correction.correction_id], run.run_id)
         run.counts = {"corrections": len(fitted), "corrected": n_new}
@@ -111,15 +115,19 @@ def _store(warehouse: Warehouse, correction: Correction, uncorrected: pl.DataFra
     )
 
 
-def _store_splits(warehouse: Warehouse, images: pl.DataFrame, study: Study) -> None:
-    parts = (
-        images.filter(pl.col("subject_id").is_not_null())
-        .select("subject_id", "kind", "split")
-        .unique(["subject_id", "kind"], maintain_order=True)
-        .with_columns(pl.lit(study.split.seed).alias("seed"))
+def _parts(images: pl.DataFrame, study: Study) -> pl.DataFrame:
+    """Return each patient id's part, per kind; all ids of one subject are in one."""
+    return (
+        images.filter(pl.col("image_subject_id").is_not_null())
+        .select(pl.col("image_subject_id").alias("subject_id"), "kind", "split")
+        .unique(["subject_id", "kind"])
+        .with_columns(pl.lit(study.split.seed).cast(pl.Int64).alias("seed"))
+        .sort("subject_id", "kind")
     )
-    warehouse.execute("calibrate/delete_splits")
-    warehouse.append("splits", parts)
+
+
+def _same_parts(warehouse: Warehouse, parts: pl.DataFrame) -> bool:
+    return warehouse.table("splits").sort("subject_id", "kind").equals(parts)
 
 
 def _describe(correction: Correction) -> str:

@@ -94,13 +94,22 @@ class Cohort:
         One row per subject at risk: ``subject_id, entry_years, exit_years, status``;
         status is 0 censored, 1 event, 2 competing event.
     attrition : polars.DataFrame
-        ``step, endpoint, reason, n_excluded, n_remaining`` in order.
+        ``step, unit, endpoint, reason, n_excluded, n_remaining`` in order.
+    images : polars.DataFrame
+        One row per scored image of these subjects that satisfies the cohort's condition, index images among
+        them: ``sop_instance_uid, subject_id, study_date, study_time, kind, sex, age_years, spine_age_raw,
+        spine_age_sd, spine_age_corrected, pad_raw, pad_corrected, pixel_sha256`` (null where ages were
+        imported).
+    facts : polars.DataFrame
+        ``fact, endpoint, unit, n, detail``: what was counted beside the steps (docs/cohorts.md).
     """
 
     name: str
     subjects: pl.DataFrame
     follow_up: Mapping[str, pl.DataFrame]
     attrition: pl.DataFrame
+    images: pl.DataFrame = field(default_factory=pl.DataFrame)
+    facts: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,11 +201,16 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What ``analyze`` makes: numbers, lines, and points (row level, never shareable)."""
+    """What ``analyze`` makes: numbers, lines, and rows of single subjects, which are never shareable.
+
+    ``points`` are to scatter, ``changes`` the changes per year, ``repeats`` the pairs of images of one day.
+    """
 
     results: tuple[Result, ...]
     curves: tuple[CurvePoint, ...]
     points: pl.DataFrame = field(default_factory=pl.DataFrame)
+    changes: pl.DataFrame = field(default_factory=pl.DataFrame)
+    repeats: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def as_row(value: Any) -> dict[str, Any]:

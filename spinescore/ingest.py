@@ -47,6 +47,8 @@ class IngestRequest:
         More paths, as a list on standard input gives them.
     keep_identifiers : bool, optional
         True stores patient ids verbatim; None takes the database's own mode.
+    id_width : int, optional
+        Patient ids of digits only get leading zeros to this length; None takes the database's own rule.
     rules : RuleSet, optional
         Which images are ours; the shipped rules if left out.
     check_pixels : bool
@@ -58,6 +60,7 @@ class IngestRequest:
     sources: Sequence[Path] = ()
     listed: Iterable[bytes] | None = None
     keep_identifiers: bool | None = None
+    id_width: int | None = None
     rules: RuleSet | None = None
     check_pixels: bool = False
     workers: int = 0
@@ -104,7 +107,9 @@ def ingest(
         listing.look(rules)
         if listing.n_seen == 0:
             raise _nothing_there(request)
-        pseudonymise = pseudonymiser(warehouse, keep_identifiers=request.keep_identifiers)
+        pseudonymise = pseudonymiser(
+            warehouse, keep_identifiers=request.keep_identifiers, id_width=request.id_width
+        )
         arguments = {"sources": [str(source) for source in request.sources], "rules": rules.rules_id}
         with warehouse.run("ingest", arguments) as run:
             if listing.is_first:  # else only at the end, when everything known is decided by these rules

@@ -107,6 +107,7 @@ def _material(
         results=ResultTable([_result(row) for row in results.iter_rows(named=True)]),
         curves=warehouse.fetch("report/curves", run_id=run_id),
         points=warehouse.fetch("report/points", run_id=run_id),
+        repeats=warehouse.fetch("report/repeats", run_id=run_id),
         attrition=warehouse.fetch("report/attrition", run_id=run_id),
         corrections=corrections.to_dicts(),
         images=warehouse.fetch("report/images", **of_model).to_dicts(),

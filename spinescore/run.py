@@ -91,7 +91,9 @@ def ingest_sources(warehouse: Warehouse, study: Study, listener: Listener) -> St
             "The study file names no image sources.", 'Add `sources = ["FOLDER"]` under [images].'
         )
     listener.stage("ingest")
-    request = IngestRequest(study.images.sources, rules=read_rules(study.images.rules))
+    request = IngestRequest(
+        study.images.sources, id_width=study.images.id_width, rules=read_rules(study.images.rules)
+    )
     summary = ingest(warehouse, request, progress=listener.advance)
     counts = dict(summary.states.group_by("state").agg(pl.col("n").sum()).iter_rows())
     parts = ", ".join(f"{n:,} {state}" for state, n in sorted(counts.items()))

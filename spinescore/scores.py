@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,21 +20,12 @@ from spinescore.domain import StageSummary
 from spinescore.errors import AnalysisError, TableError
 from spinescore.shell.cohorts import IMPORTED, ModelKey, imported_key
 from spinescore.shell.identity import MODE_KEY, Pseudonymiser, pseudonymiser
+from spinescore.shell.table_options import as_options, with_options
 from spinescore.shell.tabular import find_table, hash_table, write_table
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 
 ROW_ID = "imported:"  # no SOP instance UID has a letter
 ROW_ID_LENGTH = 32
-# How messages about a study file's table read where options say the same.
-AS_OPTIONS = (
-    (re.compile(r"`dates = \{ [^`]*= \"(\w+)\" \}`"), r"`--dates \1`"),
-    (re.compile(r"`(delimiter|encoding|format|decimal|dates|sheet) = ([^`]+)`"), r"`--\1 \2`"),
-    (re.compile(r"`(delimiter|encoding|format|decimal|dates|sheet)`"), r"`--\1`"),
-    (re.compile(r"`header_row`"), "`--header-row`"),
-    (re.compile(r"`id_width`"), "`--id-width`"),
-    (re.compile(r" under \[subjects\]"), ""),
-    (re.compile(r"Check `subjects\.file` in the study file"), "Check the file"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +144,9 @@ def _read(table: ScoreTable) -> tuple[str, ReadScores, Mapping[str, str]]:
         found = find_table(table.file, table)
         read = read_scores(found.rows, table, delimiter=found.delimiter)
     except TableError as error:
-        raise TableError(_as_options(error.message), _as_options(error.next_step)) from None
-    warnings = tuple(_as_options(warning) for warning in read.warnings)
+        raise with_options(error) from None
+    warnings = tuple(as_options(warning) for warning in read.warnings)
     return file_sha256, read._replace(warnings=warnings), {**found.detected, **read.detected}
-
-
-def _as_options(text: str) -> str:
-    for pattern, option in AS_OPTIONS:
-        text = pattern.sub(option, text)
-    return text
 
 
 def _fingerprint_of(warehouse: Warehouse, key: ModelKey) -> str | None:

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from spinescore import __version__
-from spinescore.cli import archive, data, demonstration, model, schedule, scores, study, training
+from spinescore.cli import archive, data, demonstration, model, schedule, scores, study, study_file, training
 from spinescore.cli.console import EXIT_INTERRUPTED, fail
 from spinescore.errors import SpineScoreError
 
@@ -43,6 +43,7 @@ app.add_typer(study.calibrate_app, name="calibrate")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(model.app, name="model")
 app.add_typer(scores.app, name="scores")
+app.add_typer(study_file.app, name="study")
 
 
 def main() -> None:

@@ -74,6 +74,14 @@ def ingest(
     keep_identifiers: Annotated[
         bool, typer.Option("--keep-identifiers", help="Store patient ids as they are, not as pseudonyms.")
     ] = False,
+    id_width: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="LENGTH",
+            help="PatientIDs of digits only get leading zeros to this length; fixed with the database.",
+        ),
+    ] = None,
     explain: Annotated[
         Path | None,
         typer.Option("--explain", metavar="FILE", help="Only show what becomes of one file, and why."),
@@ -120,6 +128,7 @@ def ingest(
         sources=[Path(source) for source in sources or () if source != "-"],
         listed=_standard_input() if "-" in (sources or ()) else None,
         keep_identifiers=keep_identifiers or None,
+        id_width=id_width,
         rules=rule_set,
         check_pixels=pixels,
         workers=workers,

@@ -14,9 +14,20 @@ from spinescore.core.statistics.assembly.accuracy_rows import (
 )
 from spinescore.core.statistics.assembly.binary_rows import binary_rows, roc_curves
 from spinescore.core.statistics.assembly.cox_rows import cox_rows
+from spinescore.core.statistics.assembly.fine_gray_rows import fine_gray_rows
 from spinescore.core.statistics.assembly.follow_up_rows import follow_up_curves, follow_up_rows
+from spinescore.core.statistics.assembly.repeated_rows import (
+    Repeated,
+    change_curves,
+    read_repeats,
+    repeated_rows,
+    same_day_pairs,
+    subject_changes,
+)
+from spinescore.core.statistics.assembly.restricted_mean_rows import restricted_mean_rows
 from spinescore.core.statistics.assembly.setting import Setting, prepare_setting
 from spinescore.core.statistics.assembly.table_rows import group_rows, table_rows
+from spinescore.core.statistics.assembly.time_dependent_rows import time_dependent_rows
 from spinescore.domain import RESULT_KEYS, Analysis, Cohort, CurvePoint, Result
 from spinescore.errors import AnalysisError
 from spinescore.study import Study
@@ -51,30 +62,39 @@ def analyze(
     primary = (declared.cohort if declared else None) or (cohorts[0].name if cohorts else None)
     results: list[Result] = []
     curves: list[CurvePoint] = []
-    points: list[pl.DataFrame] = []
+    rows: dict[str, list[pl.DataFrame]] = {"points": [], "changes": [], "repeats": []}
     for cohort in cohorts:
         flags = correction_flags.get(cohort.name, ())
         setting = prepare_setting(cohort, study, correction_method, flags, primary=cohort.name == primary)
-        results.extend(_rows(setting))
-        curves.extend(_lines(setting))
-        points.append(scatter_points(setting))
+        repeated = read_repeats(setting)
+        results.extend(_rows(setting, repeated))
+        curves.extend(_lines(setting, repeated))
+        rows["points"].append(scatter_points(setting))
+        rows["changes"].append(subject_changes(setting, repeated))
+        rows["repeats"].append(same_day_pairs(setting, repeated))
     _check_keys(results)
-    return Analysis(tuple(results), tuple(curves), pl.concat(points) if points else pl.DataFrame())
+    frames = {name: pl.concat(parts) for name, parts in rows.items() if parts}
+    return Analysis(tuple(results), tuple(curves), **frames)
 
 
-def _rows(setting: Setting) -> Iterator[Result]:
+def _rows(setting: Setting, repeated: tuple[Repeated, ...]) -> Iterator[Result]:
     yield from group_rows(setting)
     yield from table_rows(setting)
     yield from accuracy_rows(setting)
+    yield from repeated_rows(setting, repeated)
     for endpoint in setting.study.binary_endpoints():
         yield from binary_rows(setting, endpoint)
     for endpoint in setting.study.survival_endpoints():
         yield from follow_up_rows(setting, endpoint)
+        yield from restricted_mean_rows(setting, endpoint)
         yield from cox_rows(setting, endpoint)
+        yield from fine_gray_rows(setting, endpoint)
+        yield from time_dependent_rows(setting, endpoint)
 
 
-def _lines(setting: Setting) -> Iterator[CurvePoint]:
+def _lines(setting: Setting, repeated: tuple[Repeated, ...]) -> Iterator[CurvePoint]:
     yield from fitted_lines(setting)
+    yield from change_curves(setting, repeated)
     for endpoint in setting.study.binary_endpoints():
         yield from roc_curves(setting, endpoint)
     for endpoint in setting.study.survival_endpoints():

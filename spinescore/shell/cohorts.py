@@ -9,19 +9,25 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from spinescore.core.cohort import (
-    Attrition,
+from spinescore.core.cohort.attrition import Attrition, Unit
+from spinescore.core.cohort.conflicts import FLAGS, add_subject_flags, count_flags
+from spinescore.core.cohort.follow_up import follow_up
+from spinescore.core.cohort.index_image import (
     add_predicted_age_difference,
-    assign_split,
     binary_column,
-    follow_up,
+    count_mixed_days,
+    leave_by_age,
+    name_subjects,
     pick_index_images,
     refuse_ambiguous_origin,
 )
+from spinescore.core.cohort.splits import add_split
 from spinescore.domain import Cohort
 from spinescore.errors import AnalysisError
-from spinescore.shell.warehouse import Sandbox, Warehouse
+from spinescore.shell.sandbox import Sandbox
+from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
+from spinescore.study.sections import CohortSection
 
 
 def trained_on_nobody(_: Iterable[str]) -> set[str]:
@@ -30,7 +36,23 @@ def trained_on_nobody(_: Iterable[str]) -> set[str]:
 
 
 MODEL_ID_LENGTH = 16
+IMAGE_COLUMNS = (
+    "sop_instance_uid",
+    "subject_id",
+    "study_date",
+    "study_time",
+    "kind",
+    "sex",
+    "age_years",
+    "spine_age_raw",
+    "spine_age_sd",
+    "spine_age_corrected",
+    "pad_raw",
+    "pad_corrected",
+    "pixel_sha256",
+)
 IMPORTED = "imported"  # stands for a preprocessing where ages were computed elsewhere
+UNKNOWN_CONDITION = "condition unknown (missing values)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +76,10 @@ def imported_key(name: str) -> ModelKey:
 
 
 def subject_images(warehouse: Warehouse, study: Study, key: ModelKey) -> pl.DataFrame:
-    """Return one row per scored image with its subject's split and covariates, where those are known."""
+    """Return one row per scored image with its subject's split, flags and covariates, as far as known.
+
+    A subject of several patient ids was trained on if one of them was, and is in one part with all of them.
+    """
     images = warehouse.fetch(
         "cohort/scored_images",
         model_id=key.model_id,
@@ -63,11 +88,13 @@ def subject_images(warehouse: Warehouse, study: Study, key: ModelKey) -> pl.Data
     )
     if study.images.kind != "auto":
         images = images.filter(pl.col("kind") == study.images.kind)
-    trained = key.trained_on(images["subject_id"].drop_nulls().unique())
-    parts = [
-        _part(subject, kind, study, trained) for subject, kind in images.select("subject_id", "kind").rows()
-    ]
-    images = images.with_columns(pl.Series("split", parts, dtype=pl.String))
+    images = add_split(
+        images,
+        _trained_subjects(warehouse, images, key),
+        seed=study.split.seed,
+        reference_fraction=study.split.reference_fraction,
+    )
+    images = add_subject_flags(images, study.images.index_image)
     if not warehouse.has_table("subjects"):
         return images.with_columns(pl.lit(value=False).alias("linked"))
     subjects = warehouse.table("subjects").with_columns(pl.lit(value=True).alias("linked"))
@@ -77,14 +104,13 @@ def subject_images(warehouse: Warehouse, study: Study, key: ModelKey) -> pl.Data
     return joined.with_columns(pl.col("linked").fill_null(value=False))
 
 
-def _part(subject_id: str | None, kind: str, study: Study, trained: set[str]) -> str | None:
-    if subject_id is None:
-        return None
-    if subject_id in trained:
-        return "train"
-    return assign_split(
-        subject_id, kind, seed=study.split.seed, reference_fraction=study.split.reference_fraction
-    )
+def _trained_subjects(warehouse: Warehouse, images: pl.DataFrame, key: ModelKey) -> pl.Series:
+    """Return the subjects one of whose patient ids the model was trained on, scored here or not."""
+    links = warehouse.table("subject_links").select("image_subject_id", "subject_id")
+    ids = pl.concat([images.select("image_subject_id", "subject_id"), links]).drop_nulls().unique()
+    trained = key.trained_on(ids["image_subject_id"])
+    seen = pl.Series(list(trained), dtype=pl.String).implode()
+    return ids.filter(pl.col("image_subject_id").is_in(seen))["subject_id"]
 
 
 def reference_rows(images: pl.DataFrame, study: Study, kind: str) -> pl.DataFrame:
@@ -97,7 +123,8 @@ def reference_rows(images: pl.DataFrame, study: Study, kind: str) -> pl.DataFram
     """
     name = study.correction.reference[kind]  # type: ignore[index]
     sandbox = Sandbox(images)
-    chosen = _qualifying(sandbox.select(study.cohorts[name].where, named=f"cohorts.{name}"))
+    section = study.cohorts[name]
+    chosen = _qualifying(sandbox.select(section.where, named=f"cohorts.{name}"))
     chosen = chosen.filter(pl.col("kind") == kind)
     trained = chosen.filter(pl.col("split") == "train")["subject_id"].n_unique()
     if trained:
@@ -105,107 +132,235 @@ def reference_rows(images: pl.DataFrame, study: Study, kind: str) -> pl.DataFram
             f"{trained} subject(s) of the reference cohort `{name}` were used to train the model.",
             "Add `and split = 'reference'` to its condition: it needs subjects the model never saw.",
         )
-    reference = set(chosen["subject_id"])
-    for cohort, section in study.analysis_cohorts().items():
-        rows = sandbox.select(section.where, named=f"cohorts.{cohort}")
-        shared = reference & set(rows["subject_id"].drop_nulls())
-        if shared:
+    reference, _ = leave_by_age(pick_index_images(chosen, study.images.index_image), section)
+    for cohort, other in study.analysis_cohorts().items():
+        rows = sandbox.select(other.where, named=f"cohorts.{cohort}")
+        shared = reference.join(rows.select("subject_id"), on="subject_id", how="semi")["subject_id"]
+        if len(shared):
             raise AnalysisError(
                 f"{len(shared)} subject(s) of cohort `{cohort}` are also in `{name}`, "
-                "which its correction is fitted on.",
+                f"which its correction is fitted on ({name_subjects(shared.sort())}).",
                 "Make the two conditions disjoint, e.g. split = 'reference' and split = 'test'.",
             )
-    return pick_index_images(chosen, study.images.index_image)
+    return reference
+
+
+def build_cohorts(warehouse: Warehouse, study: Study, key: ModelKey) -> list[Cohort]:
+    """Build every cohort that is analysed, in the study file's order.
+
+    Raises
+    ------
+    AnalysisError
+        As :func:`build_cohort`, with what is wrong in all of them.
+    """
+    images = subject_images(warehouse, study, key)
+    sandbox = Sandbox(images)
+    cohorts, problems = [], []
+    for name in study.analysis_cohorts():
+        try:
+            cohorts.append(build_cohort(warehouse, images, study, name, key, sandbox=sandbox))
+        except AnalysisError as error:
+            problems.append(error)
+    if problems:
+        found = "\n".join(problem.message for problem in problems)
+        steps = dict.fromkeys(problem.next_step for problem in problems)
+        raise AnalysisError(found, " ".join(steps))
+    return cohorts
 
 
 def build_cohort(
-    warehouse: Warehouse, images: pl.DataFrame, study: Study, name: str, key: ModelKey
+    warehouse: Warehouse,
+    images: pl.DataFrame,
+    study: Study,
+    name: str,
+    key: ModelKey,
+    *,
+    sandbox: Sandbox | None = None,
 ) -> Cohort:
-    """Build one analysis cohort: condition, index image, linkage, endpoints, attrition."""
+    """Build one analysis cohort: condition, linkage, index image, age, endpoints, attrition.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Files, scores and outcomes.
+    images : polars.DataFrame
+        What :func:`subject_images` returns.
+    study : Study
+    name : str
+        The cohort's name.
+    key : ModelKey
+        Which scores.
+    sandbox : Sandbox, optional
+        One that holds ``images`` already.
+
+    Raises
+    ------
+    AnalysisError
+        If nobody is left, or follow-up contradicts the images: every endpoint's contradiction at once.
+    """
     attrition = Attrition()
-    n_scored = _count_files(warehouse, attrition, key)
     section = study.cohorts[name]
-    sandbox = Sandbox(images)
-    chosen = sandbox.select(section.where, named=f"cohorts.{name}")
-    other = n_scored - chosen.height
-    attrition.leave("in the cohort", {"not in this cohort": other}, n_scored)
-    known = _qualifying(chosen)
-    no_subject = chosen["subject_id"].is_null().sum()
-    reasons = {
-        "no patient id": int(no_subject),
-        "age unknown": chosen.height - int(no_subject) - known.height,
-    }
-    attrition.leave("subject and age known", _nonzero(reasons), chosen.height)
-    refuse_ambiguous_origin(known, study.survival_endpoints(), name)
-    index = pick_index_images(known, study.images.index_image)
-    unit = "age" if key.imported else "image"
-    further = {f"further {unit}s": known.height - index.height}
-    attrition.leave(f"one index {unit} per subject", _nonzero(further), known.height)
-    linked = index.filter(pl.col("linked")) if study.subjects else index
-    unmatched = {"not in the follow-up table": index.height - linked.height}
-    attrition.leave("linked to follow-up", _nonzero(unmatched), index.height)
-    if linked.is_empty():
+    n_scored = _count_files(warehouse, attrition, key)
+    holds = (sandbox or Sandbox(images)).judge(section.where, named=f"cohorts.{name}")
+    linked = _linked_images(images, holds, study, n_scored, attrition, _unit(key))
+    refuse_ambiguous_origin(linked, study.survival_endpoints(), name)
+    subjects = _index_images(linked, study, section, attrition, _unit(key))
+    if subjects.is_empty():
         raise AnalysisError(
-            f"Cohort `{name}` is empty: {_last_exit(attrition)}.",
+            f"Cohort `{name}` is empty: {attrition.last_exit()}.",
             "Check its `where`, and that the follow-up table's ids are the DICOM files' PatientIDs.",
         )
-    return _with_endpoints(warehouse, study, name, linked, attrition)
+    of_subjects = linked.join(subjects.select("subject_id"), on="subject_id", how="semi")
+    _note_facts(attrition, study, of_subjects, subjects)
+    subjects, sets = _with_endpoints(warehouse, study, name, subjects, attrition)
+    if study.subjects:
+        _count_table(warehouse, study, key, attrition, linked["subject_id"].n_unique())
+    repeated = add_predicted_age_difference(of_subjects).select(IMAGE_COLUMNS)
+    return Cohort(name, subjects, sets, attrition.frame(), repeated, attrition.fact_frame())
+
+
+def _unit(key: ModelKey) -> Unit:
+    return "ages" if key.imported else "images"
+
+
+def _linked_images(
+    images: pl.DataFrame, holds: pl.Series, study: Study, n_scored: int, attrition: Attrition, unit: Unit
+) -> pl.DataFrame:
+    """Return the images of the cohort whose subject is in the follow-up table, and count the others."""
+    chosen = images.filter(holds)
+    unknown = int(holds.null_count())
+    reasons = {
+        f"not of kind {study.images.kind}": n_scored - images.height,
+        UNKNOWN_CONDITION: unknown,
+        "not in this cohort": images.height - chosen.height - unknown,
+    }
+    attrition.leave("in the cohort", reasons, n_scored, unit=unit)
+    known = _qualifying(chosen)
+    no_subject = int(chosen["subject_id"].null_count())
+    reasons = {"no patient id": no_subject, "age unknown": chosen.height - no_subject - known.height}
+    attrition.leave("subject and age known", reasons, chosen.height, unit=unit)
+    linked = known.filter(pl.col("linked")) if study.subjects else known
+    unlinked = {"not in the follow-up table": known.height - linked.height}
+    attrition.leave("linked to follow-up", unlinked, known.height, unit=unit)
+    return linked
+
+
+def _index_images(
+    linked: pl.DataFrame, study: Study, section: CohortSection, attrition: Attrition, unit: Unit
+) -> pl.DataFrame:
+    """Return one row per subject of the right age, with PAD, and count the rest."""
+    index = pick_index_images(linked, study.images.index_image)
+    further = {f"further {unit}": linked.height - index.height}
+    attrition.leave(f"one index {unit[:-1]} per subject", further, linked.height, unit=unit)
+    subjects, reasons = leave_by_age(index, section)
+    if reasons:
+        attrition.leave("right age", reasons, index.height)
+    return add_predicted_age_difference(subjects)
 
 
 def _with_endpoints(
-    warehouse: Warehouse, study: Study, name: str, linked: pl.DataFrame, attrition: Attrition
-) -> Cohort:
-    subjects = add_predicted_age_difference(linked)
-    outcomes = warehouse.table("outcomes")
+    warehouse: Warehouse, study: Study, name: str, subjects: pl.DataFrame, attrition: Attrition
+) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
     for endpoint in study.binary_endpoints():
         if endpoint not in subjects.columns:
+            outcomes = warehouse.fetch("cohort/outcomes", endpoint=endpoint, competing=None)
             subjects = binary_column(subjects, outcomes, endpoint)
-        missing = int(subjects[endpoint].is_null().sum())
-        attrition.leave("outcome known", _nonzero({"missing": missing}), subjects.height, endpoint=endpoint)
-    sets = {}
+        missing = int(subjects[endpoint].null_count())
+        attrition.leave("outcome known", {"missing": missing}, subjects.height, endpoint=endpoint)
+    sandbox = Sandbox(subjects) if any(e.exclude_where for e in study.endpoints.values()) else None
+    sets, problems = {}, []
     for endpoint, section in study.survival_endpoints().items():
-        excluded: frozenset[str] = frozenset()
-        if section.exclude_where:
-            rows = Sandbox(subjects).select(
-                section.exclude_where, named=f"endpoints.{endpoint}.exclude_where"
-            )
-            excluded = frozenset(rows["subject_id"])
-        sets[endpoint] = follow_up(subjects, outcomes, endpoint, section, excluded, attrition)
-    return Cohort(name, subjects, sets, attrition.frame())
+        excluded = None
+        if sandbox is not None and section.exclude_where:
+            excluded = sandbox.judge(section.exclude_where, named=f"endpoints.{endpoint}.exclude_where")
+        outcomes = warehouse.fetch("cohort/outcomes", endpoint=endpoint, competing=section.competing)
+        try:
+            sets[endpoint] = follow_up(subjects, outcomes, endpoint, section, excluded, attrition)
+        except AnalysisError as error:
+            problems.append(error)
+    if problems:
+        found = " ".join(problem.message for problem in problems)
+        raise AnalysisError(f"Cohort `{name}`: {found}", problems[0].next_step)
+    return subjects, sets
+
+
+def _note_facts(attrition: Attrition, study: Study, images: pl.DataFrame, subjects: pl.DataFrame) -> None:
+    for flag, n in count_flags(subjects).items():
+        if flag not in _not_compared(study):
+            attrition.note(flag, n, FLAGS[flag])
+    days = images.group_by("subject_id").agg(pl.col("study_date").n_unique())
+    several = days.filter(pl.col("study_date") > 1).height
+    rule = study.images.index_image
+    detail = "have qualifying images on several days; `index_image` picks one day"
+    if rule == "last":
+        detail += ": the last, so follow-up begins only after everything that led to another image"
+    attrition.note("several_days", several, detail)
+    kinds = "have images of both kinds on the index day; the index image is of one kind"
+    attrition.note("both_kinds_on_index_day", count_mixed_days(images, subjects), kinds)
+
+
+def _not_compared(study: Study) -> set[str]:
+    """Return the flags that nobody can have, since the study names no such column of its table."""
+    section = study.subjects
+    flags = set()
+    if section is None or section.sex is None:
+        flags |= {"sex_conflict", "sex_from_table"}
+    if section is None or (section.birth_date is None and section.age is None):
+        flags |= {"age_conflict", "age_from_table"}
+    return flags
 
 
 def _count_files(warehouse: Warehouse, attrition: Attrition, key: ModelKey) -> int:
     of_model = {"model_id": key.model_id, "preprocessing_id": key.preprocessing_id}
     if key.imported:
         n_rows = int(warehouse.fetch("score/counts", **of_model)["scored"].item())
-        attrition.start("rows imported", n_rows)
+        attrition.start("rows imported", n_rows, unit="ages")
         return n_rows
     counts = warehouse.fetch("cohort/file_counts", **of_model)
     found = counts.filter(pl.col("step") == "found")
     n_files = int(found["n"].sum())
-    attrition.start("files found", n_files)
-    left_out = {
-        f"{state}: {reason}": int(n)
-        for state, reason, n in found.select("state", "reason", "n").iter_rows()
-        if state != "indexed"
-    }
-    n_indexed = attrition.leave("eligible images", left_out, n_files)
-    failed = counts.filter(pl.col("step") == "scored")
-    failures = {f"not scored: {reason}": int(n) for reason, n in failed.select("reason", "n").iter_rows()}
-    return attrition.leave("scored", failures, n_indexed)
+    attrition.start("files found", n_files, unit="files")
+    left: dict[str, dict[str, int]] = {"readable": {}, "eligible images": {}}
+    for state, reason, n in found.filter(~pl.col("remains")).select("state", "reason", "n").iter_rows():
+        step = "readable" if state in ("rejected", "missing") else "eligible images"
+        left[step][f"{state}: {reason}" if reason else state] = int(n)
+    remaining = n_files
+    for step, reasons in left.items():
+        remaining = attrition.leave(step, reasons, remaining, unit="files")
+    unscored = counts.filter((pl.col("step") == "scored") & ~pl.col("remains"))
+    failures = {f"not scored: {reason}": int(n) for reason, n in unscored.select("reason", "n").iter_rows()}
+    return attrition.leave("scored", failures, remaining, unit="images")
+
+
+def _count_table(
+    warehouse: Warehouse, study: Study, key: ModelKey, attrition: Attrition, n_linked: int
+) -> None:
+    """Count the same way from the other side: from the rows of the follow-up table to the subjects."""
+    counts = warehouse.fetch(
+        "cohort/table_counts",
+        model_id=key.model_id,
+        preprocessing_id=key.preprocessing_id,
+        kind=study.images.kind,
+    ).row(0, named=True)
+    unit: Unit = "table rows"
+    attrition.start("in the follow-up table", counts["in_table"], unit=unit)
+    remaining = counts["in_table"]
+    for step, reason, n in (
+        ("with an image", "no image of the subject", counts["with_image"]),
+        ("with a scored image", "no image scored", counts["with_score"]),
+        ("with an image of the cohort", "no scored image in the cohort, of known age", n_linked),
+    ):
+        remaining = attrition.leave(step, {reason: remaining - n}, remaining, unit=unit)
+
+
+def unmatched_rows(warehouse: Warehouse) -> pl.DataFrame:
+    """Return who is on one side of the linkage alone: ``side, subject_id, row_number, n_images, reason``.
+
+    ``side`` is ``table`` (a row of the follow-up table without an image) or ``images`` (a subject of the
+    images without a row); subjects go by their ids in the database, rows by their number in the table.
+    """
+    return warehouse.fetch("cohort/unmatched")
 
 
 def _qualifying(images: pl.DataFrame) -> pl.DataFrame:
     return images.filter(pl.col("subject_id").is_not_null() & pl.col("age_years").is_not_null())
-
-
-def _nonzero(reasons: dict[str, int]) -> dict[str, int]:
-    return {reason: n for reason, n in reasons.items() if n}
-
-
-def _last_exit(attrition: Attrition) -> str:
-    counts = attrition.frame().filter(pl.col("n_excluded") > 0)
-    if counts.is_empty():
-        return "no image was scored"
-    last = counts.row(-1, named=True)
-    return f"{last['n_excluded']} left at `{last['step']}` ({last['reason']})"

@@ -14,16 +14,21 @@ from spinescore.shell.resources import home
 from spinescore.shell.warehouse import Warehouse
 
 PSEUDONYM_LENGTH = 32
-MODE_KEY, FINGERPRINT_KEY = "identifiers", "key_fingerprint"
+MODE_KEY, FINGERPRINT_KEY, WIDTH_KEY = "identifiers", "key_fingerprint", "id_width"
 
 
-def identifier_text(patient_id: str, issuer: str | None) -> str:
-    """Return the identifier as it is compared: trimmed, leading zeros kept, issuer in front.
+def identifier_text(patient_id: str, issuer: str | None, id_width: int | None = None) -> str:
+    """Return the identifier as it is compared: trimmed at both ends, case kept, issuer in front.
 
-    >>> identifier_text(" 007 ", None)
-    '007'
+    Leading zeros stay; with ``id_width``, an identifier of digits only gets them up to that length.
+
+    >>> identifier_text(" 007 ", None), identifier_text("7", None, 3), identifier_text("A7", None, 3)
+    ('007', '007', 'A7')
     """
-    return f"{issuer.strip()}\\{patient_id.strip()}" if issuer else patient_id.strip()
+    text = patient_id.strip()
+    if id_width is not None and text.isascii() and text.isdigit():
+        text = text.zfill(id_width)
+    return f"{issuer.strip()}\\{text}" if issuer else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,41 +36,60 @@ class Pseudonymiser:
     """From patient id and issuer to subject id: HMAC-SHA256 under ``key``, or verbatim without one."""
 
     key: bytes | None = field(repr=False)
+    id_width: int | None = None
 
     def __call__(self, patient_id: str, issuer: str | None) -> str:
         """Return the subject id of a patient id."""
-        identifier = identifier_text(patient_id, issuer)
+        identifier = identifier_text(patient_id, issuer, self.id_width)
         if self.key is None:
             return identifier
-        digest = hmac.new(self.key, identifier.encode("utf-8", "surrogateescape"), hashlib.sha256)
-        return digest.hexdigest()[:PSEUDONYM_LENGTH]
+        digest = hmac.digest(self.key, identifier.encode("utf-8", "surrogateescape"), "sha256")
+        return digest.hex()[:PSEUDONYM_LENGTH]
 
 
-def pseudonymiser(warehouse: Warehouse, *, keep_identifiers: bool | None = None) -> Pseudonymiser:
+def pseudonymiser(
+    warehouse: Warehouse, *, keep_identifiers: bool | None = None, id_width: int | None = None
+) -> Pseudonymiser:
     """Return the database's way from patient id to subject id, fixing it on first use.
 
     Parameters
     ----------
     warehouse : Warehouse
-        The database, which remembers mode and key fingerprint.
+        The database, which remembers mode, key fingerprint and length of ids.
     keep_identifiers : bool, optional
         Store ids verbatim (True) or as pseudonyms (False); None takes the database's own mode.
+    id_width : int, optional
+        Ids of digits only get leading zeros to this length; None takes the database's own rule.
 
     Raises
     ------
     DatabaseError
-        If the database was made in the other mode or under another key.
+        If the database was made in the other mode, under another key, or with another length of ids.
     """
     mode = warehouse.meta(MODE_KEY)
     wanted = mode if keep_identifiers is None else ("verbatim" if keep_identifiers else "pseudonyms")
     if mode is None:
         wanted = wanted or "pseudonyms"
         warehouse.set_meta(MODE_KEY, wanted)
+        if id_width is not None:
+            warehouse.set_meta(WIDTH_KEY, str(id_width))
     elif wanted != mode:
         raise DatabaseError(
             f"{warehouse.path} holds {mode}; it cannot also hold {wanted}.", "Use another database file."
         )
-    return Pseudonymiser(None if wanted == "verbatim" else _key(warehouse))
+    return Pseudonymiser(None if wanted == "verbatim" else _key(warehouse), _width(warehouse, id_width))
+
+
+def _width(warehouse: Warehouse, wanted: int | None) -> int | None:
+    """Return the database's length of ids; another one would part a subject from its own images."""
+    recorded = warehouse.meta(WIDTH_KEY)
+    if wanted is not None and str(wanted) != recorded:
+        own = "keeps ids as they are (no id_width)" if recorded is None else f"has id_width = {recorded}"
+        raise DatabaseError(
+            f"{warehouse.path} {own}; id_width = {wanted} is asked for.",
+            "The rule is fixed when a database is made: drop `id_width` here, or ingest into a new one.",
+        )
+    return None if recorded is None else int(recorded)
 
 
 def _key(warehouse: Warehouse) -> bytes:

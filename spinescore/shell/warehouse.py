@@ -21,7 +21,7 @@ from spinescore.shell.resources import resource, sql
 
 MEMORY_LIMIT = "4GB"
 STORAGE_VERSION = "v1.2.0"  # the default of DuckDB 2 cannot be opened by older readers
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 5
 
 
 @dataclass(slots=True)
@@ -39,6 +39,7 @@ class Warehouse:
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         self._connection = connection
         self.path = path
+        self._rehearsing = False
 
     def __enter__(self) -> Warehouse:
         return self
@@ -72,6 +73,11 @@ class Warehouse:
         with self._registered({"incoming": rows}):
             self._connection.execute(f'create or replace table "{table}" as select * from incoming')
 
+    def refill(self, table: str, rows: pl.DataFrame) -> None:
+        """Make a table of the schema hold exactly these rows."""
+        self._connection.execute(f'delete from "{table}"')
+        self.append(table, rows)
+
     def delete(self, table: str, keys: pl.DataFrame) -> None:
         """Delete the rows of a table whose key columns are among ``keys``."""
         columns = ", ".join(f'"{name}"' for name in keys.columns)
@@ -92,8 +98,22 @@ class Warehouse:
         return _rows(self._connection.sql(f'select * from "{name}"'))
 
     @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Undo everything inside at the end, transactions that were committed included."""
+        self._connection.begin()
+        self._rehearsing = True
+        try:
+            yield
+        finally:
+            self._rehearsing = False
+            self._connection.rollback()
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit everything inside, or nothing."""
+        if self._rehearsing:
+            yield
+            return
         self._connection.begin()
         try:
             yield
@@ -262,47 +282,3 @@ def _rows(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
 
 def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
-
-
-class Sandbox:
-    """An in-memory database that holds copies of tables and can reach nothing else.
-
-    A study file's ``where`` conditions run here: external access, extension loading and
-    Python replacement scans are off, and the configuration is locked.
-    """
-
-    def __init__(self, rows: pl.DataFrame) -> None:
-        self._connection = duckdb.connect(
-            ":memory:", config={"python_enable_replacements": False, "memory_limit": MEMORY_LIMIT}
-        )
-        self._connection.register("incoming", rows.to_arrow())
-        self._connection.execute("create table subject_images as select * from incoming")
-        self._connection.unregister("incoming")
-        for setting in (
-            "set enable_external_access = false",
-            "set autoinstall_known_extensions = false",
-            "set autoload_known_extensions = false",
-            "set lock_configuration = true",
-        ):
-            self._connection.execute(setting)
-
-    def select(self, where: str, *, named: str) -> pl.DataFrame:
-        """Return the rows that satisfy a condition.
-
-        Raises
-        ------
-        DatabaseError
-            If the text is not one condition, or names a column that does not exist.
-        """
-        query = f"select * from subject_images where (\n{where}\n)"
-        try:
-            statements = self._connection.extract_statements(query)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise DatabaseError(f"{named}: `{where}` is not one condition.", "Write one SQL condition.")
-            return _rows(self._connection.sql(query))
-        except duckdb.Error as error:
-            columns = ", ".join(self._connection.table("subject_images").columns)
-            raise DatabaseError(
-                f"{named}: `{where}` is not a condition over the images and subjects: {_first_line(error)}.",
-                f"The columns are {columns}.",
-            ) from None

@@ -26,4 +26,4 @@ select
         from corrections
         where model_id = $model_id
     ) as corrections,
-    (select coalesce(max(run_id), 0) from outcomes) as outcomes
+    (select coalesce(max(run_id), 0) from subject_rows) as outcomes

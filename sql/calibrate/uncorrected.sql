@@ -4,9 +4,9 @@ select
     scores.model_id,
     scores.preprocessing_id,
     scores.spine_age,
-    images.age_years
+    known_images.age_years
 from scores
-inner join images on scores.sop_instance_uid = images.sop_instance_uid
+inner join known_images on scores.sop_instance_uid = known_images.sop_instance_uid
 left join corrected_scores
     on
         scores.sop_instance_uid = corrected_scores.sop_instance_uid
@@ -16,7 +16,7 @@ left join corrected_scores
 where
     scores.model_id = $model_id
     and scores.preprocessing_id = $preprocessing_id
-    and images.kind = $kind
-    and images.age_years is not null
+    and known_images.kind = $kind
+    and known_images.age_years is not null
     and corrected_scores.sop_instance_uid is null
 order by scores.sop_instance_uid

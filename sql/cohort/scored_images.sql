@@ -15,34 +15,40 @@ with in_force as (
 )
 
 select
-    images.sop_instance_uid,
-    images.study_instance_uid,
-    images.subject_id,
-    images.kind,
-    images.sex,
-    images.age_years,
-    images.study_date,
-    images.study_time,
-    images.modality,
-    images.manufacturer,
-    images.manufacturer_model,
-    images.view_position,
-    images.body_part,
-    images.protocol_name,
-    images.rows,
-    images.columns,
-    images.bits_stored,
-    images.synthetic,
+    known_images.sop_instance_uid,
+    known_images.study_instance_uid,
+    known_images.subject_id,
+    known_images.image_subject_id,
+    known_images.kind,
+    known_images.sex,
+    known_images.age_years,
+    known_images.study_date,
+    known_images.study_time,
+    known_images.modality,
+    known_images.manufacturer,
+    known_images.manufacturer_model,
+    known_images.view_position,
+    known_images.body_part,
+    known_images.protocol_name,
+    known_images.rows,
+    known_images.columns,
+    known_images.bits_stored,
+    known_images.synthetic,
+    known_images.table_sex,
+    known_images.table_age_years,
+    known_images.sex_from_table,
+    known_images.age_from_table,
     scores.spine_age as spine_age_raw,
     scores.spine_age_rounded,
     scores.spine_age_sd,
     corrected_scores.corrected_age as spine_age_corrected,
+    coalesce(scores.input_sha256, scores.pixel_sha256) as pixel_sha256,
     array_to_string(list_concat(files.flags, pixel_facts.flags), ' ') as flags
-from images
-inner join scores on images.sop_instance_uid = scores.sop_instance_uid
-left join files on images.path_bytes = files.path_bytes
-left join pixel_facts on images.sop_instance_uid = pixel_facts.sop_instance_uid
-left join in_force on images.kind = in_force.kind
+from known_images
+inner join scores on known_images.sop_instance_uid = scores.sop_instance_uid
+left join files on known_images.path_bytes = files.path_bytes
+left join pixel_facts on known_images.sop_instance_uid = pixel_facts.sop_instance_uid
+left join in_force on known_images.kind = in_force.kind
 left join corrected_scores
     on
         scores.sop_instance_uid = corrected_scores.sop_instance_uid
@@ -52,4 +58,4 @@ left join corrected_scores
 where
     scores.model_id = $model_id
     and scores.preprocessing_id = $preprocessing_id
-order by images.sop_instance_uid
+order by known_images.sop_instance_uid

@@ -3,6 +3,7 @@ select
     cohort,
     position,
     step,
+    unit,
     endpoint,
     reason,
     n_excluded,

@@ -5,7 +5,7 @@ select
     count(distinct images.subject_id) as n_subjects,
     min(images.study_date) as first_date,
     max(images.study_date) as last_date
-from images
+from known_images as images
 inner join scores on images.sop_instance_uid = scores.sop_instance_uid
 where
     scores.model_id = $model_id

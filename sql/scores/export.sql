@@ -46,7 +46,7 @@ select
     corrected.corrected_age - images.age_years as pad_corrected,
     array_to_string(list_concat(files.flags, pixel_facts.flags), ' ') as flags
 from scores
-inner join images on scores.sop_instance_uid = images.sop_instance_uid
+inner join known_images as images on scores.sop_instance_uid = images.sop_instance_uid
 inner join models on scores.model_id = models.model_id
 left join files on images.path_bytes = files.path_bytes
 left join pixel_facts on scores.sop_instance_uid = pixel_facts.sop_instance_uid

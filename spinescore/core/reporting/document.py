@@ -110,23 +110,40 @@ class References:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlowExit:
+    """What was left out on the way to a box: how much in all, and how much for each reason."""
+
+    total: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlowStep:
-    """A box of the flow diagram: how many are left, and who left before it."""
+    """A box of a flow diagram: what it is, what remains there, and what was left out before it."""
 
     label: str
     remaining: str
-    left: tuple[str, ...] = ()
+    exit: FlowExit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowChart:
+    """The way of one cohort: boxes one below the other, then one for each end it splits into."""
+
+    title: str
+    steps: tuple[FlowStep, ...]
+    ends: tuple[FlowStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """Flow diagrams side by side, one per cohort; shares the numbering of figures."""
+    """Flow diagrams, one per cohort; shares the numbering of figures."""
 
     kind: ClassVar[str] = "flow"
     key: str
     title: str
     caption: str
-    columns: tuple[tuple[str, tuple[FlowStep, ...]], ...]
+    charts: tuple[FlowChart, ...]
     number: int = 0
 
 

@@ -91,6 +91,15 @@ def compact(value: float | None, digits: int = 5) -> float | None:
     return None if value is None else float(f"{value:.{digits}g}")
 
 
+def shade_by_count() -> Any:
+    """Return the colour of cells by their ``subjects``; squares for a key, as paper has no gradients."""
+    import altair as alt
+
+    scale = alt.Scale(range=["#d6e6f2", theme.BLUE, "#00283f"])
+    key = alt.Legend(type="symbol", symbolType="square", symbolStrokeWidth=0, tickCount=4)
+    return alt.Color("subjects:Q", title="Subjects", scale=scale, legend=key)
+
+
 def _age_domain(points: pl.DataFrame) -> list[float]:
     ages = ("age_years", "spine_age_raw", "spine_age_corrected")
     every = np.concatenate([points[name].drop_nulls().to_numpy().astype(float) for name in ages])
@@ -139,9 +148,6 @@ def _cells(points: pl.DataFrame, predictor: str, x: Any, y: Any) -> Any:
         {"age": a, "age_to": a + BIN_YEARS, "spine": s, "spine_to": s + BIN_YEARS, "subjects": n}
         for a, s, n in counts.iter_rows()
     ]
-    colour = alt.Color(
-        "subjects:Q", title="Subjects", scale=alt.Scale(range=["#d6e6f2", theme.BLUE, "#00283f"])
-    )
     return (
         alt.Chart(values_of(rows))
         .mark_rect()
@@ -150,7 +156,7 @@ def _cells(points: pl.DataFrame, predictor: str, x: Any, y: Any) -> Any:
             x2="age_to:Q",
             y=y,
             y2="spine_to:Q",
-            color=colour,
+            color=shade_by_count(),
             tooltip=[alt.Tooltip("subjects:Q", title="Subjects")],
         )
     )

@@ -82,7 +82,7 @@ class Material:
     ----------
     study : Study
         The study file.
-    results, curves, points, attrition
+    results, curves, points, attrition, repeats
         What ``analyze`` stored (docs/results.md).
     corrections : sequence of mappings
         The corrections in force, one per kind of image.
@@ -112,6 +112,7 @@ class Material:
     versions: Mapping[str, str]
     made_at: datetime
     hashes: Mapping[str, str] = field(default_factory=dict)
+    repeats: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @property
     def cohorts(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from spinescore.core.reporting.document import (
 )
 from spinescore.core.reporting.formatting import format_number
 from spinescore.core.reporting.material import CORRECTION_NAMES, Material, level_title
+from spinescore.core.reporting.repeated_section import has_repeats
 from spinescore.core.reporting.summary import INTENDED_USE
 
 REFERENCES = (
@@ -37,6 +38,14 @@ REFERENCES = (
     "1988; 16: 1141-1154",
     "Demler OV, Pencina MJ, D'Agostino RB. Misuse of DeLong test to compare AUCs for nested models. Stat Med "
     "2012; 31: 2577-2587",
+)
+REPEATED_REFERENCES = (
+    "Bland JM, Altman DG. Measurement error. BMJ 1996; 313: 744",
+    "McGraw KO, Wong SP. Forming inferences about some intraclass correlation coefficients. Psychol Methods "
+    "1996; 1: 30-46",
+    "de Vet HCW, Terwee CB, Knol DL, Bouter LM. When to use agreement versus reliability measures. J Clin "
+    "Epidemiol 2006; 59: 1033-1039",
+    "Laird NM, Ware JH. Random-effects models for longitudinal data. Biometrics 1982; 38: 963-974",
 )
 PAD_MEANS = (
     "predicted age difference (PAD) is spine age minus chronological age, positive where the spine looks "
@@ -80,7 +89,7 @@ def methods_section(material: Material) -> Section:
         ]
         blocks += [Heading(text="Models"), Definitions(items=tuple(models))]
     blocks += [Heading(text="Statistics"), *(Paragraph(text=text) for text in _statistics_texts(material))]
-    blocks.append(References(items=REFERENCES))
+    blocks.append(References(items=REFERENCES + (REPEATED_REFERENCES if has_repeats(material) else ())))
     return Section(key="methods", title="Methods", blocks=tuple(blocks))
 
 
@@ -218,5 +227,24 @@ def _statistics_texts(material: Material) -> Iterator[str]:
             "event competes, with Gray's test between groups [9]; survival is by Kaplan-Meier with log-log "
             "intervals and the log-rank test otherwise. Median follow-up is by reverse Kaplan-Meier."
         )
+    if has_repeats(material):
+        yield _repeated_text(material)
     software = ", ".join(f"{name} {version}" for name, version in material.versions.items())
     yield f"Software: {software}."
+
+
+def _repeated_text(material: Material) -> str:
+    n = len(REFERENCES)
+    level, years = material.level_percent, material.study.analysis.repeat_min_years
+    return (
+        "Measurement error is the pooled within-subject SD of images of one kind and one day, with its "
+        f"chi-square interval [{n + 1}]; images with the pixels of an earlier one of the subject were left "
+        "out. ICC(1,1) is from one-way random-effects analysis of variance of each subject's first day with "
+        f"repeats [{n + 2}], with Wald's exact interval for unequal numbers. The smallest detectable change "
+        f"is the {level} limit of the difference of two single images [{n + 3}]. Change per year is the "
+        "least-squares slope of daily means in subjects with two days at least "
+        f"{years:g} years apart: the mean of the subjects' slopes with its t interval, and beside it the "
+        "mean of a linear mixed model with random intercepts and slopes, fitted by REML "
+        f"[{n + 4}]. A subject's change is beyond detection where it exceeds the limit that measurement "
+        "error has over the subject's own days and images."
+    )

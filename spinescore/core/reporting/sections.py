@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import polars as pl
-
 from spinescore.core.reporting import check_tables, tables
 from spinescore.core.reporting import survival_tables as survival
+from spinescore.core.reporting.attrition_flow import attrition_flow
 from spinescore.core.reporting.document import (
     Block,
     Callout,
-    Flow,
-    FlowStep,
     Heading,
     Paragraph,
     Report,
@@ -25,6 +22,7 @@ from spinescore.core.reporting.formatting import RULE
 from spinescore.core.reporting.material import Material, in_sentence
 from spinescore.core.reporting.methods import limits_section, methods_section
 from spinescore.core.reporting.provenance import provenance_section
+from spinescore.core.reporting.repeated_section import repeated_section
 from spinescore.core.reporting.summary import cover_facts, summary_section
 from spinescore.core.reporting.theme import unchecked_charts
 
@@ -82,34 +80,10 @@ def participants_section(material: Material) -> Section:
     blocks: list[Block] = [
         Paragraph(text=f"{counted} to the subject; every one that left did so for a stated reason."),
         attrition_flow(material),
-        tables.endpoint_counts_table(material),
+        *([tables.endpoint_counts_table(material)] if material.study.endpoints else []),
         *(tables.table_one(material, cohort) for cohort in material.cohorts),
     ]
     return Section(key="participants", title="Participants", blocks=tuple(blocks))
-
-
-def attrition_flow(material: Material) -> Flow:
-    """Draw the way from files found to subjects analysed, one column per cohort."""
-    columns = []
-    for cohort in material.cohorts:
-        chosen = (pl.col("cohort") == cohort) & pl.col("endpoint").is_null()
-        steps: dict[str, FlowStep] = {}
-        for step, reason, n, remaining in (
-            material.attrition.filter(chosen)
-            .sort("position")
-            .select("step", "reason", "n_excluded", "n_remaining")
-            .iter_rows()
-        ):
-            before = steps[step].left if step in steps else ()
-            left = (*before, f"{_reason_text(reason)}: {n:,}") if n else before
-            steps[step] = FlowStep(label=step[:1].upper() + step[1:], remaining=f"{remaining:,}", left=left)
-        columns.append((cohort, tuple(steps.values())))
-    return Flow(
-        key="attrition",
-        title=f"From {'files found' if material.imported is None else 'rows imported'} to subjects analysed",
-        caption="Boxes: how many remain. Beside the arrows: how many left, and why.",
-        columns=tuple(columns),
-    )
 
 
 def accuracy_section(material: Material) -> Section:
@@ -212,14 +186,11 @@ def checks_section(material: Material) -> Section:
     return Section(key="checks", title="Concordance and model checks", blocks=blocks)
 
 
-def _reason_text(reason: str) -> str:
-    return reason.replace("_", " ") or "left"
-
-
 SECTIONS: tuple[Callable[[Material], Section], ...] = (
     summary_section,
     participants_section,
     accuracy_section,
+    repeated_section,
     discrimination_section,
     follow_up_section,
     hazard_section,

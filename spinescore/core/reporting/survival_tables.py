@@ -81,13 +81,13 @@ def _risk_cell(material: Material, cohort: str, endpoint: str, group: str | None
     found = material.results.find(
         cohort, *names, endpoint=endpoint, cause=endpoint, group=group, horizon_years=horizon
     )
-    cell = estimate_cell(found and _as_percent(found), "percent")
+    cell = estimate_cell(found and as_percent(found), "percent")
     if competing or found is None or found.value is None:
         return cell
     return Cell(text=f"S {cell.text}", notes=cell.notes)
 
 
-def _as_percent(result: Result) -> Result:
+def as_percent(result: Result) -> Result:
     """Express a share in percent: a change of unit for print."""
     scaled = {
         name: None if (v := getattr(result, name)) is None else 100 * v

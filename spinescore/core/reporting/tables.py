@@ -206,11 +206,11 @@ def _accuracy_row(material: Material, cohort: str, predictor: str, subgroup: str
         found = material.results.find(cohort, "accuracy", statistic, **keys)
         if statistic == "mae":
             cells.append(Cell(text=format_count(found.n if found else None)))
-        cells.append(_stacked(found, quantity))
+        cells.append(stacked_cell(found, quantity))
     return Row(cells=tuple(cells), kind="indent")
 
 
-def _stacked(result: Result | None, quantity: str) -> Cell:
+def stacked_cell(result: Result | None, quantity: str) -> Cell:
     """Return a cell with the interval below the estimate."""
     cell = estimate_cell(result, quantity)  # type: ignore[arg-type]
     value, _, interval = cell.text.partition(" (")

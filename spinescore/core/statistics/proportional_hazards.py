@@ -32,6 +32,9 @@ def check_proportional_hazards(
     _, residuals, means, denominators = likelihood.evaluate(fit.coefficients)
     g = _kaplan_meier_transform(follow_up, event, likelihood.event_times)
     g = g - g.mean()
+    if not np.abs(g).max(initial=0.0) > 0:
+        problem = "one event time"
+        return dict.fromkeys((*terms, "global"), Estimate(problem=problem))
     blocks = [
         likelihood.information(fit.coefficients, means, denominators, weights) for weights in (None, g, g * g)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ import polars as pl
 import pytest
 
 from spinescore.core.follow_up_table import read_subjects
-from spinescore.errors import StudyError, TableError
+from spinescore.errors import TableError
 from spinescore.shell.tabular import read_table
-from spinescore.study import Study, SubjectsSection, read_study
+from spinescore.study import Study, SubjectsSection
 
 
 def study(**endpoint: Any) -> Study:
@@ -110,51 +111,6 @@ def test_a_table_that_is_not_there_says_so(tmp_path: Path) -> None:
         read_table(tmp_path / "none.csv")
 
 
-MISSPELT = """
-[study]
-title = "t"
-database = "d.duckdb"
-[imagse]
-sources = []
-[subjects]
-file = "f.csv"
-id = "pid"
-[covariates.bmi]
-colum = "bmi"
-[models]
-"Model 1" = ["age", "bmj"]
-"""
-
-
-def test_a_study_file_lists_every_misspelt_key_with_the_nearest_name(tmp_path: Path) -> None:
-    file = tmp_path / "study.toml"
-    file.write_text(MISSPELT, encoding="utf-8")
-    with pytest.raises(StudyError) as caught:
-        read_study(file)
-    text = str(caught.value)
-    assert "imagse: no such key; did you mean `images`?" in text
-    assert "covariates.bmi.colum: no such key; did you mean `column`?" in text
-    assert "covariates.bmi.column: required" in text
-
-
-def test_a_name_that_points_to_nothing_is_an_error(tmp_path: Path) -> None:
-    file = tmp_path / "study.toml"
-    file.write_text(MISSPELT.replace("imagse", "images").replace("colum =", "column ="), encoding="utf-8")
-    with pytest.raises(StudyError, match=r"models.Model 1 names `bmj`; did you mean `bmi`"):
-        read_study(file)
-
-
-def test_relative_paths_resolve_from_the_study_file(tmp_path: Path) -> None:
-    file = tmp_path / "study.toml"
-    file.write_text('[study]\ntitle = "t"\ndatabase = "d.duckdb"\n', encoding="utf-8")
-    assert read_study(file).study.database == tmp_path / "d.duckdb"
-
-
-def test_durations_without_a_time_origin_are_refused() -> None:
-    with pytest.raises(ValueError, match="time_origin"):
-        study(time_origin=None)
-
-
 def test_every_wrong_column_is_named_at_once() -> None:
     with pytest.raises(TableError) as caught:
         read(table(pid=["7", "7"], fx=["1", "2"], years=["2", "-1"], bmi=["thin", "1"]))
@@ -206,18 +162,19 @@ def test_codes_and_levels_stored_as_numbers_read_as_in_a_text() -> None:
     _, outcomes = read(table(fx=[1.0, 2.0]), settings)
     assert outcomes["event"].to_list() == [0, 1]
     levels = Study.model_validate(
-        settings.model_dump() | {"covariates": {"bmi": {"column": "bmi", "type": "categorical"}}}
+        settings.model_dump(exclude_none=True)
+        | {"covariates": {"bmi": {"column": "bmi", "type": "categorical"}}}
     )
     subjects, _ = read(table(fx=[1.0, 2.0], bmi=[0.0, None]), levels)
     assert subjects["bmi"].to_list() == ["0", None]
 
 
 def test_na_is_missing_everywhere_but_in_ids() -> None:
-    rows = table(pid=["NA", "8"], fx=["NA", "1"], years=["NA", "3"], bmi=[".", "NaN"])
+    rows = table(pid=["NA", "8", "9"], fx=["NA", "1", "0"], years=["NA", "3", "1"], bmi=[".", "NaN", "22"])
     subjects, outcomes = read(rows)
-    assert subjects["subject_id"].to_list() == ["NA", "8"]
-    assert subjects["bmi"].to_list() == [None, None]
-    assert outcomes["event"].to_list() == [None, 1]
+    assert subjects["subject_id"].to_list() == ["NA", "8", "9"]
+    assert subjects["bmi"].to_list() == [None, None, 22.0]
+    assert outcomes["event"].to_list() == [None, 1, 0]
 
 
 def with_subjects(**keys: Any) -> Study:
@@ -262,7 +219,7 @@ def test_thousands_separators_and_mixed_marks_are_never_guessed(
 
 
 def test_three_decimals_in_a_table_of_semicolons_may_be_thousands() -> None:
-    rows = table(years=["1.234", "3"], bmi=["", ""])
+    rows = table(years=["1.234", "3"], bmi=["22", ""])
     with pytest.raises(TableError, match=r"1\.234 may be thousands or decimals"):
         read_subjects(rows, study(), lambda patient_id, _: patient_id, delimiter=";")
     assert read_subjects(rows, study(), lambda patient_id, _: patient_id, delimiter=",").outcomes.height == 2
@@ -291,3 +248,145 @@ def test_dates_are_declared_per_column_and_a_column_of_several_endpoints_is_read
 def test_dates_declared_for_a_column_that_is_not_there_are_an_error() -> None:
     with pytest.raises(TableError, match=r"`edn` \(subjects.dates"):
         read(table(end=["", ""]), with_subjects(dates={"edn": "mdy"}))
+
+
+def dated(*, competing: bool = False, **keys: Any) -> Study:
+    fracture = {"type": "survival", "event": "fx", "end_date": "end"} | keys
+    sections: dict[str, Any] = {"fracture": {key: name for key, name in fracture.items() if name}}
+    if competing:
+        sections["fracture"]["competing"] = "death"
+        sections["death"] = {"type": "survival", "event_date": "died", "end_date": "end"}
+    return Study.model_validate(
+        {
+            "study": {"title": "t", "database": "d"},
+            "subjects": {"file": "f.csv", "id": "pid"},
+            "endpoints": sections,
+        }
+    )
+
+
+ENDS = ["2016-03-01", "2017-03-01"]
+CHOSEN: dict[str, Any] = {"event": None, "event_date": "d"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "settings", "complaint"),
+    [
+        (
+            {"fx": ["1", "2"]},
+            study(),
+            r"holds '1' .*'2' \(1 rows\); .* in 1 row\(s\): row 2 \(id 8\)\. R codes",
+        ),
+        ({"fx": ["yes", "no"]}, study(), r'in 2 row\(s\): .*`codes = \{"yes" = 1, "no" = 0\}`'),
+        (
+            {"fx": ["1", "3"]},
+            study(codes={"2": 1, "1": 0}),
+            r"`codes` does not map them all.*row 2.*Add them",
+        ),
+        (
+            {"fx": ["1", ""], "years": ["", "3"]},
+            study(),
+            r"an event without a time in 1 row\(s\): row 1 \(id 007\)",
+        ),
+        ({"years": ["2", "130"]}, study(), r'over 120 years, read in years, in 1 row.*`unit = "days"`'),
+        ({"years": ["1500", "3000"]}, study(unit="months"), r"over 120 years, read in months, in 2 row"),
+        ({"entry": ["-1", "0"]}, study(entry="entry"), r"entry is negative in 1 row\(s\): row 1"),
+        ({"entry": ["2", "0"]}, study(entry="entry"), r"entry is not before the end of follow-up in 1 row"),
+        ({"bmi": ["", "NA"]}, study(), r"covariates\.bmi: column `bmi` holds no value at all"),
+        ({"fx": ["", "NA"]}, study(), r"endpoints\.fracture: column `fx` holds no value at all"),
+        ({"end": ["2016-03-01", ""]}, dated(), r"an event without a date in 1 row\(s\): row 2 \(id 8\)"),
+        (
+            {"end": ENDS, "d": ["2016-03-02", ""]},
+            dated(**CHOSEN),
+            r"the event is dated after the end of follow-up in 1 row\(s\): row 1",
+        ),
+        (
+            {"end": ENDS, "in": ["2016-03-01", ""]},
+            dated(entry_date="in"),
+            r"entry_date is not before the end of follow-up in 1 row\(s\): row 1",
+        ),
+    ],
+)
+def test_follow_up_that_contradicts_itself_is_refused_with_count_and_rows(
+    columns: dict[str, list[str]], settings: Study, complaint: str
+) -> None:
+    with pytest.raises(TableError, match=complaint):
+        read(table(**columns), settings)
+
+
+def test_a_time_without_an_event_is_missing_follow_up_and_no_error() -> None:
+    _, outcomes = read(table(fx=["", "1"]))
+    assert outcomes.select("event", "time_years").rows() == [(None, 2.0), (1, 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "settings", "warning"),
+    [
+        (
+            {"years": ["61", "3"]},
+            study(),
+            r"over 60 years \(is it in years, as declared\?\) in 1 row\(s\): row 1",
+        ),
+        ({"fx": ["0", "0"]}, study(), "nobody has the event"),
+        ({"fx": ["1", "1"]}, study(), "everybody whose outcome is known has the event"),
+        (
+            {"end": ["2031-01-01", "2017-03-01"]},
+            dated(),
+            r"column `end` lies in the future in 1 row\(s\): row 1",
+        ),
+        (
+            {"end": ["2018-01-01", "2018-01-01"], "died": ["", "2017-01-01"]},
+            dated(competing=True),
+            r"comes after `death`, which is said to compete with it, in 1 row\(s\): row 2 \(id 8\)",
+        ),
+    ],
+)
+def test_what_may_be_wrong_is_accepted_with_a_warning(
+    columns: dict[str, list[str]], settings: Study, warning: str
+) -> None:
+    found = read_subjects(table(**columns), settings, lambda value, _: value, today=date(2026, 1, 1))
+    assert any(re.search(warning, text) for text in found.warnings), found.warnings
+
+
+def test_durations_from_a_date_need_that_date() -> None:
+    settings = study(time_origin="enrolled")
+    rows = table(enrolled=["2014-01-01", ""])
+    found = read_subjects(rows, settings, lambda value, _: value)
+    assert found.outcomes.select("time_years", "origin_date").rows() == [
+        (2.0, date(2014, 1, 1)),
+        (None, None),
+    ]
+    assert "column `enrolled` is empty, so the follow-up is missing, in 1 row(s): row 2" in found.warnings[0]
+    with pytest.raises(TableError, match=r"`enrolled` \(endpoints\.fracture\.time_origin"):
+        read(table(), settings)
+
+
+@pytest.mark.parametrize(
+    ("keys", "sex", "expected"),
+    [
+        ({}, ["F", "male"], ["F", "M"]),
+        ({}, ["", "NA"], [None, None]),
+        ({"sex_codes": {"1": "M", "2": "F"}}, ["2", "1"], ["F", "M"]),
+    ],
+)
+def test_sex_is_read_as_written_or_as_mapped(
+    keys: dict[str, Any], sex: list[str], expected: list[str | None]
+) -> None:
+    found = read_subjects(table(sex=sex), with_subjects(sex="sex", **keys), lambda value, _: value)
+    assert found.people["sex"].to_list() == expected
+
+
+def test_codes_of_sex_nobody_mapped_and_ages_nobody_has_are_refused() -> None:
+    settings = with_subjects(sex="sex", age="age")
+    with pytest.raises(TableError) as caught:
+        read(table(sex=["1", "2"], age=["60", "160"]), settings)
+    assert "subjects.sex: column `sex` holds '1' (1 rows), '2' (1 rows) in 2 row(s)" in str(caught.value)
+    assert "subjects.age: column `age` is outside 0-120 years in 1 row(s): row 2 (id 8)" in str(caught.value)
+
+
+def test_dates_of_birth_are_read_and_are_no_covariate() -> None:
+    found = read_subjects(
+        table(born=["1950-02-28", ""]), with_subjects(birth_date="born"), lambda value, _: value
+    )
+    assert found.people["birth_date"].to_list() == [date(1950, 2, 28), None]
+    assert found.subjects.columns == ["subject_id", "bmi"]

@@ -183,12 +183,14 @@ def make_points(n: int = 50) -> pl.DataFrame:
 
 def make_attrition() -> pl.DataFrame:
     steps = [
-        ("files found", None, "", 0, 130),
-        ("eligible images", None, "rejected: <u>bad</u>", 4, 126),
-        ("linked to follow-up", None, "not in the follow-up table", 6, 120),
-        ("follow-up", FRACTURE, "missing", 0, 120),
+        ("files found", "files", None, "", 0, 130),
+        ("eligible images", "files", None, "rejected: <u>bad</u>", 4, 126),
+        ("linked to follow-up", "images", None, "not in the follow-up table", 6, 120),
+        ("follow-up", "subjects", FRACTURE, "missing", 0, 120),
+        ("in the follow-up table", "table rows", None, "", 0, 133),
+        ("with an image", "table rows", None, "no image of the subject", 13, 120),
     ]
-    names = ("step", "endpoint", "reason", "n_excluded", "n_remaining")
+    names = ("step", "unit", "endpoint", "reason", "n_excluded", "n_remaining")
     rows = [
         {"cohort": cohort, "position": i, **dict(zip(names, step, strict=True))}
         for cohort in COHORTS

@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {
         },
         "death": {"type": "survival", "event": "death", "time": "td", "time_origin": "image"},
         "osteoporosis": {"type": "binary", "column": "op"},
-        "prevalent": {"type": "binary", "column": "prevalent"},
+        "prevalent outcome": {"type": "binary", "column": "prevalent"},
     },
     "covariates": {
         "bmi": {"column": "bmi"},
@@ -71,6 +71,7 @@ def make_cohort(n: int = 500, seed: int = 1, *, event_rate: float = 0.05, late: 
             "bmi": bmi,
             "smoking": rng.choice(["never", "past", "now"], n),
             "prevalent": prevalent,
+            "prevalent outcome": prevalent,
             "osteoporosis": (rng.random(n) < 1 / (1 + np.exp(1 - 0.1 * gap))).astype(int),
         }
     ).with_columns(pl.col("bmi").fill_nan(None))

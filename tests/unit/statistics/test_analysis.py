@@ -238,7 +238,7 @@ def test_constant_predictor_is_not_estimable() -> None:
 
 
 def test_endpoint_leaves_its_own_model() -> None:
-    rows = find(usual(), endpoint="prevalent", model="Model 2")
+    rows = find(usual(), endpoint="prevalent outcome", model="Model 2")
     assert rows
     assert all("endpoint_in_model" in r.flags and "prevalent" in r.note for r in rows)
     assert all(r.status == "ok" for r in rows)

@@ -18,6 +18,7 @@ from spinescore.core.statistics.discrimination import measure_auc, trace_roc
 from spinescore.core.statistics.kaplan_meier import estimate_survival
 from spinescore.core.statistics.logistic import fit_logistic
 from spinescore.core.statistics.pad_groups import cut_pad
+from spinescore.core.statistics.proportional_hazards import check_proportional_hazards
 from spinescore.core.statistics.times import FollowUp, make_follow_up
 from spinescore.errors import AnalysisError
 
@@ -240,3 +241,11 @@ def test_standardised_differences() -> None:
     p, q = 0.3, 0.5
     expected = abs(p - q) / np.sqrt((p * (1 - p) + q * (1 - q)) / 2)
     assert standardise_categories(np.array([70, 30]), np.array([50, 50])).value == pytest.approx(expected)
+
+
+def test_hazards_cannot_be_judged_over_time_where_there_is_one_event_time() -> None:
+    rng = np.random.default_rng(0)
+    x, event = rng.normal(size=(100, 2)), rng.random(100) < 0.4
+    f = make_follow_up(np.zeros(100), np.full(100, 3.0), event.astype(np.int64))
+    tests = check_proportional_hazards(f, event, x, fit_cox(f, event, x), {"a": [0], "b": [1]})
+    assert {t.problem for t in tests.values()} == {"one event time"}

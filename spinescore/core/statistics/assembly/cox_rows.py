@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from spinescore.core.statistics.assembly.rows import dropped_note, make_row, model_flags
+from spinescore.core.statistics.assembly.model_rows import (
+    category_rows,
+    fit_flags,
+    group_indicators,
+    model_keys,
+    ratio,
+)
+from spinescore.core.statistics.assembly.rows import dropped_note, make_row
 from spinescore.core.statistics.assembly.setting import Predictor, Setting, spread
 from spinescore.core.statistics.assembly.survival_data import (
     ModelFit,
     SurvivalData,
     fit_model,
-    model_variables,
     read_survival,
 )
 from spinescore.core.statistics.concordance import (
@@ -22,7 +27,7 @@ from spinescore.core.statistics.concordance import (
     measure_concordance,
 )
 from spinescore.core.statistics.cox import compare_nested
-from spinescore.core.statistics.estimate import Estimate, log_ratio_interval
+from spinescore.core.statistics.estimate import Estimate
 from spinescore.core.statistics.proportional_hazards import check_proportional_hazards
 from spinescore.domain import Result
 
@@ -59,33 +64,6 @@ def _competing_rows(data: SurvivalData, model: str, sample: str) -> Iterator[Res
             yield from _hazard_ratios(data, model, predictors[name], sample, 2, found)
 
 
-def _keys(
-    data: SurvivalData, model: str, predictor: Predictor, sample: str, cause: int = 1
-) -> dict[str, Any]:
-    return data.keys(
-        cause=data.causes[cause],
-        model=model,
-        sample=sample,
-        variant="main",
-        predictor=predictor.name,
-        correction=predictor.correction,
-    )
-
-
-def _flags(data: SurvivalData, model: str, predictor: Predictor, found: ModelFit) -> tuple[str, ...]:
-    variables = model_variables(data, model)
-    return model_flags(predictor, variables, found.fit.events, found.parameters, found.cases.dropped)
-
-
-def _ratio(found: ModelFit, column: int, scale: float, conf_level: float) -> Estimate:
-    if found.problem:
-        return Estimate(problem=found.problem)
-    coefficient = float(found.fit.coefficients[column]) * scale
-    return log_ratio_interval(
-        coefficient, float(np.sqrt(found.fit.covariance[column, column])) * scale, conf_level
-    )
-
-
 def _hazard_ratios(
     data: SurvivalData, model: str, predictor: Predictor, sample: str, cause: int, found: ModelFit
 ) -> Iterator[Result]:
@@ -94,12 +72,12 @@ def _hazard_ratios(
     values = data.values(predictor)[found.cases.rows] if sample == "common_n" else predictor.values
     declared = predictor is setting.pad and sample == "own_n" and cause == 1
     primary = declared and setting.is_primary(data.endpoint, model)
-    flags = _flags(data, model, predictor, found)
+    flags = fit_flags(data, model, predictor, found)
     for statistic, scale in (("hr_per_sd", spread(values)), ("hr_per_year", 1.0)):
         yield make_row(
-            _ratio(found, 0, scale, setting.conf_level),
+            ratio(found, 0, scale, setting.conf_level),
             setting.conf_level,
-            **_keys(data, model, predictor, sample, cause),
+            **model_keys(data, model, predictor, sample, cause),
             analysis="cox",
             statistic=statistic,
             scale=scale,
@@ -126,9 +104,9 @@ def _covariate_rows(data: SurvivalData, model: str, sample: str, found: ModelFit
     design = found.cases.covariates
     for position, (term, reference) in enumerate(zip(design.terms, design.references, strict=True)):
         yield make_row(
-            _ratio(found, position + 1, 1.0, level),
+            ratio(found, position + 1, 1.0, level),
             level,
-            **_keys(data, model, pad, sample),
+            **model_keys(data, model, pad, sample),
             analysis="cox",
             statistic="hr_per_unit" if reference is None else "hr_category",
             term=term,
@@ -136,7 +114,7 @@ def _covariate_rows(data: SurvivalData, model: str, sample: str, found: ModelFit
             scale=1.0 if reference is None else None,
             n=found.fit.n,
             events=found.fit.events,
-            flags=_flags(data, model, pad, found),
+            flags=fit_flags(data, model, pad, found),
         )
 
 
@@ -144,14 +122,14 @@ def _likelihood_ratio(data: SurvivalData, model: str, found: ModelFit, base: Mod
     problem = found.problem or base.problem
     return make_row(
         Estimate(problem=problem) if problem else compare_nested(base.fit, found.fit),
-        **_keys(data, model, data.setting.pad, "common_n"),
+        **model_keys(data, model, data.setting.pad, "common_n"),
         analysis="cox",
         statistic="lr_chi2",
         comparator=model,
         method="likelihood_ratio",
         n=found.fit.n,
         events=found.fit.events,
-        flags=_flags(data, model, data.setting.pad, found),
+        flags=fit_flags(data, model, data.setting.pad, found),
         note=dropped_note(found.cases.dropped),
     )
 
@@ -172,14 +150,14 @@ def _concordances(data: SurvivalData, model: str, found: ModelFit, base: ModelFi
         estimates = [estimate_concordance(c, level) for c in (without, with_pad)]
         estimates.append(compare_concordance(with_pad, without, level))
     notes = (f"{data.competing} censored" if data.competing else None, dropped_note(found.cases.dropped))
-    shared = _keys(data, model, pad, "own_n") | {
+    shared = model_keys(data, model, pad, "own_n") | {
         "variant": None,
         "validation": "apparent",
         "method": "harrell",
         "n": found.fit.n,
         "events": found.fit.events,
         "note": "; ".join(note for note in notes if note) or None,
-        "flags": ("apparent", *_flags(data, model, pad, found)),
+        "flags": ("apparent", *fit_flags(data, model, pad, found)),
     }
     alone = shared | {"predictor": None, "correction": None, "flags": ("apparent",)}
     yield make_row(estimates[0], level, **alone, analysis="concordance", statistic="c")
@@ -203,67 +181,33 @@ def _ph_tests(data: SurvivalData, model: str, found: ModelFit) -> Iterator[Resul
     for term, estimate in tests.items():
         yield make_row(
             estimate,
-            **_keys(data, model, pad, "own_n"),
+            **model_keys(data, model, pad, "own_n"),
             analysis="ph_test",
             statistic="chi2",
             term=term,
             method="km",
             n=found.fit.n,
             events=found.fit.events,
-            flags=_flags(data, model, pad, found),
+            flags=fit_flags(data, model, pad, found),
         )
 
 
 def _group_rows(data: SurvivalData, model: str, sample: str) -> Iterator[Result]:
     """Yield PAD groups against the lowest, and the trend over 0..K-1."""
+    found = fit_model(data, data.complete(model, group_indicators(data), sample), 1)
+    yield from category_rows(data, model, sample, found, analysis="cox", statistic="hr_category")
     members = data.group_index()
-    known = members >= 0
-    k = len(data.setting.groups.labels)
-    step = np.where(known, members, np.nan)
-    indicators = np.column_stack([np.where(known, members == g, np.nan) for g in range(1, k)])
-    yield from _categories(
-        data, model, sample, fit_model(data, data.complete(model, indicators, sample), 1), members
-    )
+    step = np.where(members >= 0, members, np.nan)
     trend = fit_model(data, data.complete(model, step[:, None], sample), 1)
     yield make_row(
-        _ratio(trend, 0, 1.0, data.setting.conf_level),
+        ratio(trend, 0, 1.0, data.setting.conf_level),
         data.setting.conf_level,
-        **_keys(data, model, data.setting.pad, sample),
+        **model_keys(data, model, data.setting.pad, sample),
         analysis="cox",
         statistic="hr_trend",
         scale=1.0,
         n=trend.fit.n,
         events=trend.fit.events,
-        flags=(*data.setting.group_flags, *_flags(data, model, data.setting.pad, trend)),
+        flags=(*data.setting.group_flags, *fit_flags(data, model, data.setting.pad, trend)),
         note=dropped_note(trend.cases.dropped),
     )
-
-
-def _categories(
-    data: SurvivalData, model: str, sample: str, found: ModelFit, members: Sequence[int] | np.ndarray
-) -> Iterator[Result]:
-    setting = data.setting
-    labels = setting.groups.labels
-    inside = np.asarray(members)[found.cases.rows]
-    n = [int((inside == g).sum()) for g in range(len(labels))]
-    events = [int(found.event[inside == g].sum()) for g in range(len(labels))]
-    problem = found.problem
-    if problem in ("separation", "constant predictor"):
-        empty = [f"{events[g]} events in {label}" for g, label in enumerate(labels) if events[g] == 0]
-        problem = "; ".join(empty) or problem
-    for g, label in enumerate(labels):
-        estimate = Estimate(value=1.0) if g == 0 else _ratio(found, g - 1, 1.0, setting.conf_level)
-        flags = (*setting.group_flags, *_flags(data, model, setting.pad, found))
-        yield make_row(
-            Estimate(problem=problem) if problem else estimate,
-            setting.conf_level,
-            **_keys(data, model, setting.pad, sample),
-            analysis="cox",
-            statistic="hr_category",
-            group=label,
-            comparator=labels[0],
-            n=n[g],
-            events=events[g],
-            flags=("reference", *flags) if g == 0 else flags,
-            note=dropped_note(found.cases.dropped),
-        )

@@ -43,7 +43,7 @@ def follow_up_rows(setting: Setting, endpoint: str) -> Iterator[Result]:
             yield _test_row(data, "cumulative_incidence", "gray_chi2", "gray", cause, test)
 
 
-def _parts(data: SurvivalData) -> Iterator[tuple[str | None, FollowUp, tuple[str, ...]]]:
+def parts_of(data: SurvivalData) -> Iterator[tuple[str | None, FollowUp, tuple[str, ...]]]:
     """Yield everybody, then each PAD group."""
     yield None, data.follow_up, ()
     members = data.group_index()
@@ -75,7 +75,7 @@ def _test_row(
 
 def _incidence(data: SurvivalData) -> Iterator[Result]:
     for cause, name in data.causes.items():
-        for group, part, flags in _parts(data):
+        for group, part, flags in parts_of(data):
             events, years = int((part.status == cause).sum()), part.person_years
             yield make_row(
                 estimate_rate(events, years, data.setting.conf_level),
@@ -106,7 +106,7 @@ def _median_follow_up(data: SurvivalData) -> Result:
 
 def _survival(data: SurvivalData) -> Iterator[Result]:
     level = data.setting.conf_level
-    for group, part, flags in _parts(data):
+    for group, part, flags in parts_of(data):
         keys = data.keys(analysis="kaplan_meier", cause=data.endpoint, group=group, method="kaplan_meier")
         curve = estimate_survival(part, level)
         yield from _at_horizons(data, curve, 1, 1.0, keys | {"statistic": "survival", "flags": flags})
@@ -122,7 +122,7 @@ def _survival(data: SurvivalData) -> Iterator[Result]:
 
 
 def _cumulative_incidence(data: SurvivalData, cause: int) -> Iterator[Result]:
-    for group, part, flags in _parts(data):
+    for group, part, flags in parts_of(data):
         keys = data.keys(
             analysis="cumulative_incidence", cause=data.causes[cause], group=group, method="aalen_johansen"
         )
@@ -162,7 +162,7 @@ def follow_up_curves(setting: Setting, endpoint: str) -> Iterator[CurvePoint]:
     data = read_survival(setting, endpoint)
     level = setting.conf_level
     longest = float(data.follow_up.exit.max(initial=0.0))
-    for group, part, _ in _parts(data):
+    for group, part, _ in parts_of(data):
         if len(part.exit) == 0:
             continue
         if data.competing is None:

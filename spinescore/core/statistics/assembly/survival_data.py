@@ -13,6 +13,7 @@ from spinescore.core.statistics.assembly.rows import judge_events
 from spinescore.core.statistics.assembly.setting import Predictor, Setting
 from spinescore.core.statistics.cox import CoxFit, fit_cox
 from spinescore.core.statistics.estimate import BoolArray, FloatArray, IntArray
+from spinescore.core.statistics.fine_gray import fit_fine_gray
 from spinescore.core.statistics.times import FollowUp, make_follow_up
 from spinescore.errors import AnalysisError
 
@@ -97,7 +98,7 @@ def _common(setting: Setting, index: IntArray) -> BoolArray:
 
 @dataclass(frozen=True, slots=True)
 class ModelFit:
-    """A Cox model with the subjects it was fitted to, or the reason it is not shown."""
+    """A model of follow-up with the subjects it was fitted to, or the reason it is not shown."""
 
     cases: CompleteCases
     fit: CoxFit
@@ -118,10 +119,20 @@ def fit_model(
     follow_up = data.follow_up.take(cases.rows)
     event = np.asarray(follow_up.status == cause)
     matrix = cases.covariates.matrix if covariates_only else cases.matrix
-    problem = judge_events(int(event.sum()), matrix.shape[1])
+    return _judged(cases, fit_cox(follow_up, event, matrix), follow_up, event)
+
+
+def fit_subdistribution(data: SurvivalData, cases: CompleteCases, cause: int) -> ModelFit:
+    """Fit Fine and Gray's model of one cause to complete cases."""
+    follow_up = data.follow_up.take(cases.rows)
+    fit = fit_fine_gray(follow_up, cause, cases.matrix)
+    return _judged(cases, fit, follow_up, np.asarray(follow_up.status == cause))
+
+
+def _judged(cases: CompleteCases, fit: CoxFit, follow_up: FollowUp, event: BoolArray) -> ModelFit:
+    problem = judge_events(int(event.sum()), len(fit.coefficients))
     if len(cases.rows) == 0:
         problem = "no subjects"
-    fit = fit_cox(follow_up, event, matrix)
     return ModelFit(cases, fit, follow_up, event, problem or fit.problem)
 
 

@@ -1,0 +1,285 @@
+"""The sections of a study file: every key, its type and what it is for.
+
+What one key alone can get wrong is said here; what keys say together is held to ``rules.py``.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+DEFAULT_SEED = 20251125
+
+
+def _path_text(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        raise ValueError("must not be empty")
+    if not value.isprintable():
+        raise ValueError(
+            "holds a control character: in double quotes `\\t` is a tab and `\\n` a new line; use '...'"
+        )
+    if value.startswith("~"):
+        try:
+            Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError("there is no such home folder") from None
+    return value
+
+
+def _known_encoding(encoding: str) -> str:
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise ValueError("no such encoding; e.g. utf-8, cp949, shift_jis, gb18030, cp1252") from None
+    return encoding
+
+
+Text = Annotated[str, StringConstraints(pattern=r"\S")]
+File = Annotated[Path, BeforeValidator(_path_text), Field(json_schema_extra={"pattern": r"\S"})]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+EventCode = Annotated[int, Field(ge=0, le=1)]
+Encoding = Annotated[Text, AfterValidator(_known_encoding)]
+DateForm = Literal["iso", "ymd", "dmy", "mdy", "sas", "excel"]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, values never change, numbers are finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+class StudySection(Section):
+    """[study]: what it is called and where it lives."""
+
+    title: Text = Field(description="On the first page of the report.")
+    database: File = Field(description="The DuckDB file of images and scores; made if it is missing.")
+    output: File = Field(default=Path("report"), description="Folder of the report.")
+    synthetic: bool = Field(default=False, description="The data are made up; every page says so.")
+
+
+class ImagesSection(Section):
+    """[images]: where DICOM files come from and which image stands for a subject."""
+
+    sources: tuple[File, ...] = Field(
+        default=(), description="Folders, archives, DICOMDIRs and files that `spinescore run` reads."
+    )
+    rules: File | None = Field(default=None, description="TOML file of eligibility rules of one's own.")
+    kind: Literal["auto", "radiograph", "vfa"] = Field(
+        default="auto", description="Use only images of this kind; auto: both."
+    )
+    index_image: Literal["first", "last", "mean"] = Field(
+        default="first",
+        description="The image that stands for a subject; mean: the average of the earliest day's.",
+    )
+    id_width: Count | None = Field(
+        default=None,
+        description="PatientIDs of digits only get leading zeros to this length; fixed with the database.",
+    )
+
+
+class ModelSection(Section):
+    """[model]: the bundle that scores the images (``demo`` is shipped), or ages computed elsewhere."""
+
+    bundle: Text = Field(default="demo", description="Folder or zip of a bundle; demo: the shipped one.")
+    imported: Text | None = Field(
+        default=None, description="Instead of `bundle`: the name of ages read by `spinescore scores import`."
+    )
+    force_demo: bool = Field(default=False, description="Let the demonstration model score real images.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="What computes the scores.")
+
+
+class SplitSection(Section):
+    """[split]: the seeded share of each kind's subjects set aside as reference."""
+
+    reference_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.3, description="Share of each kind's subjects on whom the bias correction is fitted."
+    )
+    seed: int = Field(default=DEFAULT_SEED, description="Of the hash that sets them aside.")
+
+
+class CorrectionSection(Section):
+    """[correction]: which bias correction, and the cohort it is fitted on, per kind."""
+
+    method: Literal["beheshti", "cole", "age-level", "none"] = Field(
+        default="beheshti", description="How the bias of the age gap with age is taken out."
+    )
+    reference: dict[Literal["radiograph", "vfa"], Text] = Field(
+        default_factory=dict, description='Per kind of image a cohort: { vfa = "VFA reference" }.'
+    )
+
+
+class TableLayout(Section):
+    """How a table's file is laid out; what is left out is detected where that is certain, else asked for."""
+
+    format: Literal["csv", "tsv", "parquet", "excel", "sas", "xport", "stata", "spss"] | None = Field(
+        default=None, description="Known by the file's first bytes and its suffix if left out."
+    )
+    delimiter: Literal[",", ";", "\t", "|"] | None = Field(
+        default=None, description="What separates the columns of text."
+    )
+    encoding: Encoding | None = Field(default=None, description="Of text, e.g. cp949; Unicode is recognised.")
+    sheet: Text | Count | None = Field(default=None, description="Excel sheet: its name, or 1 for the first.")
+    header_row: Count = Field(default=1, description="Row of the column names.")
+    value_labels: bool = Field(default=False, description="Read labels (Stata, SPSS) instead of codes.")
+
+
+class SubjectsSection(TableLayout):
+    """[subjects]: the follow-up table."""
+
+    file: File = Field(description="The table, one row per subject.")
+    id: Text = Field(description="Column of the subjects' ids: DICOM's PatientID, or see [linkage].")
+    issuer: Text | None = Field(default=None, description="IssuerOfPatientID the ids belong to.")
+    id_width: Count | None = Field(
+        default=None, description="Ids of digits only get leading zeros to this length."
+    )
+    sex: Text | None = Field(default=None, description="Column of sex, held against the images' own.")
+    sex_codes: dict[str, Literal["F", "M"]] | None = Field(
+        default=None, description='{ "1" = "M", "2" = "F" } where sex is not written F/M.'
+    )
+    birth_date: Text | None = Field(
+        default=None, description="Column of birth dates, held against the images' ages."
+    )
+    age: Text | None = Field(
+        default=None, description="Column of ages at imaging, years, held against the images' own."
+    )
+    decimal: Literal[".", ","] | None = Field(default=None, description="Mark in numbers written as text.")
+    dates: DateForm | dict[str, DateForm] | None = Field(
+        default=None, description='How dates are written: one word, or { column = "dmy" }.'
+    )
+    rename: dict[str, Text] = Field(default_factory=dict, description='New column names: {theirs = "ours"}.')
+
+    def date_form(self, column: str) -> DateForm | None:
+        """Return how the dates of a column are declared to be written, if they are."""
+        return self.dates.get(column) if isinstance(self.dates, dict) else self.dates
+
+
+class LinkageSection(TableLayout):
+    """[linkage]: a table that says which PatientID each id of the follow-up table is."""
+
+    file: File = Field(description="The table, one row per PatientID.")
+    table_id: Text = Field(description="Column of the follow-up table's ids.")
+    image_id: Text = Field(description="Column of the images' PatientIDs.")
+    issuer: Text | None = Field(default=None, description="Column of the PatientIDs' issuers, if any.")
+
+
+class CohortSection(Section):
+    """[cohorts.NAME]: an SQL condition over images, scores and subjects."""
+
+    where: Text = Field(description="SQL, e.g. kind = 'vfa' and split = 'test'.")
+    min_age: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="Youngest age at the index image, years."
+    )
+    max_age: Positive | None = Field(
+        default=None, description="Age at the index image that is already too old, years."
+    )
+    role: Literal["analysis", "reference"] = Field(
+        default="analysis", description="reference: a correction is fitted on it, and it is not evaluated."
+    )
+    title: Text | None = Field(default=None, description="In the report, instead of the name.")
+
+
+class EndpointSection(Section):
+    """[endpoints.NAME]: survival or binary."""
+
+    type: Literal["survival", "binary"] = Field(description="Followed up over time, or known once.")
+    title: Text | None = Field(default=None, description="In the report, instead of the name.")
+    column: Text | None = Field(default=None, description="binary: column of 0/1.")
+    event: Text | None = Field(default=None, description="survival: column of 0/1, whether it happened.")
+    time: Text | None = Field(default=None, description="survival: column of durations until event or end.")
+    unit: Literal["years", "months", "days"] = Field(
+        default="years", description="Of `time` and `entry`; a year has 365.25 days and 12 months."
+    )
+    event_date: Text | None = Field(
+        default=None, description="survival: column of the event's day, empty where there was none."
+    )
+    end_date: Text | None = Field(
+        default=None, description="survival: column of the last day known; beside `event`, of the event's."
+    )
+    entry: Text | None = Field(default=None, description="Column of delayed entry, in `unit`.")
+    entry_date: Text | None = Field(
+        default=None, description="Column of the day from which events were seen."
+    )
+    codes: dict[str, EventCode] | None = Field(
+        default=None, description='What events are coded as: { "2" = 1, "1" = 0 }.'
+    )
+    competing: Text | None = Field(default=None, description="The survival endpoint that ends this risk.")
+    day_zero: Literal["exclude", "keep"] = Field(
+        default="exclude", description="Events and ends of follow-up on the day of the image."
+    )
+    exclude_where: Text | None = Field(
+        default=None, description="An SQL condition; whoever fulfils it leaves this endpoint."
+    )
+    admin_censor_date: date | None = Field(
+        default=None, description="Follow-up after this day does not count, e.g. 2020-12-31."
+    )
+    before_image: Literal["refuse", "exclude"] = Field(
+        default="refuse", description="What becomes of subjects whose event is dated before the image."
+    )
+    time_origin: Text | None = Field(
+        default=None, description='What durations count from: "image", or a column of dates.'
+    )
+
+
+class CovariateSection(Section):
+    """[covariates.NAME]: a column of the follow-up table used in models."""
+
+    column: Text = Field(description="Column of the follow-up table.")
+    type: Literal["continuous", "categorical"] = Field(
+        default="continuous", description="A number, or levels."
+    )
+    reference: Text | None = Field(
+        default=None, description="categorical: the level others are compared with, as in the table."
+    )
+    title: Text | None = Field(default=None, description="In the report, instead of the name; with its unit.")
+
+
+class PrimarySection(Section):
+    """The pre-declared primary estimate."""
+
+    cohort: Text | None = Field(default=None, description="Name of a cohort.")
+    endpoint: Text = Field(description="Name of an endpoint.")
+    model: Text = Field(description="Name of a model.")
+
+
+class AnalysisSection(Section):
+    """[analysis]: what is computed, and how finely."""
+
+    primary: PrimarySection | None = Field(
+        default=None, description="The one estimate declared beforehand: { cohort, endpoint, model }."
+    )
+    horizons_years: tuple[Positive, ...] = Field(
+        default=(5.0,), min_length=1, description="When survival and incidence are read off, years."
+    )
+    pad_groups: Literal["tertiles", "quartiles"] | Annotated[tuple[float, ...], Field(min_length=1)] = Field(
+        default="tertiles", description="Groups of the age gap; or cuts in years, e.g. [-5, 5]."
+    )
+    age_bands: tuple[float, ...] = Field(
+        default=(40, 50, 60, 70, 80, 120), min_length=2, description="Lower bounds, and the last upper one."
+    )
+    repeat_min_years: Positive = Field(
+        default=0.5, description="Shortest time between images from which a change per year is computed."
+    )
+    conf_level: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        default=0.95, description="Of confidence intervals."
+    )
+    seed: int = Field(default=DEFAULT_SEED, description="Of everything that is drawn at random.")
+
+
+class TrainSection(Section):
+    """[train]: the network and how long it is trained."""
+
+    backbone: Text = Field(default="efficientnet-b4", description="The network, efficientnet-b0 to -b7.")
+    height: Annotated[int, Field(ge=32)] = Field(default=1024, description="Rows of its input, pixels.")
+    width: Annotated[int, Field(ge=32)] = Field(default=512, description="Columns of its input, pixels.")
+    first_age: int = Field(default=40, description="The youngest age it can tell, years.")
+    n_classes: Annotated[int, Field(ge=2)] = Field(default=61, description="How many ages it tells apart.")
+    epochs: Count = Field(default=40, description="How often it sees every image.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(default=15, description="Images per step.")
+    learning_rate: Positive = Field(default=1e-4, description="Of the first step.")
+    seed: int = Field(default=0, description="Of everything that is drawn at random.")

@@ -1,2 +1,0 @@
--- Forgets every outcome, before a follow-up table is read again.
-delete from outcomes

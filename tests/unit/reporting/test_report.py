@@ -95,6 +95,12 @@ def test_the_page_names_no_address_to_fetch(elements: Elements, page: str) -> No
     assert "default-src 'none'" in page
 
 
+def test_no_two_elements_share_an_id(elements: Elements) -> None:
+    ids = [value for name, value in elements.attributes if name == "id"]
+    assert len(ids) > 20
+    assert sorted(set(ids)) == sorted(ids)
+
+
 def test_hostile_names_come_out_as_text(
     elements: Elements, page: str, rendered: tuple[Path, StageSummary]
 ) -> None:

@@ -15,12 +15,14 @@ from spinescore.domain import Cohort
 from spinescore.errors import IntendedUseError, SpineScoreError
 from spinescore.outcomes import import_outcomes, read_tables
 from spinescore.run import model_key, study_bundle
-from spinescore.shell.cohorts import ModelKey, build_cohorts, reference_rows, subject_images, unmatched_rows
+from spinescore.shell.cohorts import ModelKey, build_cohort, reference_rows, subject_images, unmatched_rows
+from spinescore.shell.sandbox import Sandbox
 from spinescore.shell.tabular import find_table
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 from spinescore.study import Study
 
 SHOWN_LEVELS = 6
+CORRECTED = "spine_age_corrected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class StudyCheck:
         try:
             step()
         except SpineScoreError as error:
-            self.problems.append(str(error))
+            if str(error) not in self.problems:  # a wrong condition stops several steps
+                self.problems.append(str(error))
             return False
         return True
 
@@ -198,8 +201,8 @@ def _count_images(warehouse: Warehouse, study: Study, check: StudyCheck, *, soun
     if sound_table and study.subjects is not None:
         check.unmatched = unmatched_rows(warehouse)
     if sound_table and check.counts["scored"]:
-        _correct(warehouse, study, key, check)
-        check.attempt(lambda: check.cohorts.extend(build_cohorts(warehouse, study, key)))
+        corrected = _correct(warehouse, study, key, check)
+        _build_cohorts(warehouse, study, key, check, corrected=corrected)
         check.warnings.extend(_facts(check.cohorts))
 
 
@@ -229,18 +232,33 @@ def _count_pending(warehouse: Warehouse, study: Study, key: ModelKey, check: Stu
         )
 
 
-def _correct(warehouse: Warehouse, study: Study, key: ModelKey, check: StudyCheck) -> None:
-    """Fit the corrections, since conditions may ask for corrected ages; note on whom, kind by kind."""
+def _correct(warehouse: Warehouse, study: Study, key: ModelKey, check: StudyCheck) -> bool:
+    """Fit the corrections, note on whom, kind by kind, and tell whether that went well."""
     if study.correction.method == "none":
-        return
+        return True
     images = subject_images(warehouse, study, key)
 
     def note(kind: str, name: str) -> None:
         check.references.append((kind, name, reference_rows(images, study, kind).height))
 
     noted = [check.attempt(partial(note, kind, name)) for kind, name in study.correction.reference.items()]
-    if all(noted):
-        check.attempt(lambda: calibrate(warehouse, study, key))
+    return all(noted) and check.attempt(lambda: calibrate(warehouse, study, key))
+
+
+def _build_cohorts(
+    warehouse: Warehouse, study: Study, key: ModelKey, check: StudyCheck, *, corrected: bool
+) -> None:
+    images = subject_images(warehouse, study, key)
+    sandbox = Sandbox(images)
+
+    def build(name: str) -> None:
+        check.cohorts.append(build_cohort(warehouse, images, study, name, key, sandbox=sandbox))
+
+    for name, section in study.analysis_cohorts().items():
+        if corrected or CORRECTED not in section.where:
+            check.attempt(partial(build, name))
+        else:
+            check.missing.append(f"cohort `{name}` asks for corrected ages: it is counted once there are any")
 
 
 def _facts(cohorts: list[Cohort]) -> list[str]:

@@ -7,6 +7,7 @@ import polars as pl
 from spinescore.core.follow_up_columns import FollowUpColumns
 from spinescore.domain import DAYS_PER_YEAR
 from spinescore.study import EndpointSection
+from spinescore.study.toml_text import toml_key
 
 UNITS_PER_YEAR = {"years": 1.0, "months": 12.0, "days": DAYS_PER_YEAR}
 LONG_FOLLOW_UP_YEARS, LONGEST_FOLLOW_UP_YEARS = 60.0, 120.0
@@ -29,7 +30,7 @@ def read_outcome(
     columns: FollowUpColumns, subject_ids: pl.Series, name: str, endpoint: EndpointSection
 ) -> pl.DataFrame:
     """Return an endpoint's outcomes, ``OUTCOME_COLUMNS``; what contradicts itself gathers in the findings."""
-    n, where = len(subject_ids), f"endpoints.{name}"
+    n, where = len(subject_ids), f"endpoints.{toml_key(name)}"
     per_year = UNITS_PER_YEAR[endpoint.unit]
     origin = endpoint.time_origin if endpoint.time_origin != "image" else None
     rows = pl.DataFrame(
@@ -61,7 +62,7 @@ def read_outcome(
 
 def _events(columns: FollowUpColumns, rows: pl.DataFrame, name: str, endpoint: EndpointSection) -> pl.Series:
     if not endpoint.event_date:
-        return columns.events(endpoint.event or endpoint.column, endpoint, f"endpoints.{name}")
+        return columns.events(endpoint.event or endpoint.column, endpoint, f"endpoints.{toml_key(name)}")
     happened = rows["event_date"].is_not_null()
     events = happened.cast(pl.Int64)
     return events.set(rows["end_date"].is_null() & ~happened, None)
@@ -121,5 +122,5 @@ def warn_of_order(
     longer = ((outcomes["time_years"] > other["time_years"]) & same_origin).fill_null(value=False)
     columns.warn(
         both & (later | longer),
-        f"endpoints.{name}: the event comes after `{competing}`, which is said to compete with it,",
+        f"endpoints.{toml_key(name)}: the event comes after `{competing}`, which is said to compete with it,",
     )

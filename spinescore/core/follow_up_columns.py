@@ -18,6 +18,7 @@ from spinescore.core.table_values import (
     require_columns,
 )
 from spinescore.study import CovariateSection, EndpointSection, Study
+from spinescore.study.toml_text import toml_key
 
 TRUTHS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
@@ -199,9 +200,9 @@ def named_columns(study: Study) -> Iterator[tuple[str, str]]:
     for name, endpoint in study.endpoints.items():
         for key in COLUMN_KEYS:
             if getattr(endpoint, key) is not None:
-                yield getattr(endpoint, key), f"endpoints.{name}.{key}"
+                yield getattr(endpoint, key), f"endpoints.{toml_key(name)}.{key}"
         if endpoint.time_origin not in (None, "image"):
-            yield str(endpoint.time_origin), f"endpoints.{name}.time_origin"
+            yield str(endpoint.time_origin), f"endpoints.{toml_key(name)}.time_origin"
     if isinstance(study.subjects.dates, dict):
         for column in study.subjects.dates:
             yield column, "subjects.dates"

@@ -28,6 +28,7 @@ from spinescore.shell.sandbox import Sandbox
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 from spinescore.study.sections import CohortSection
+from spinescore.study.toml_text import toml_key
 
 
 def trained_on_nobody(_: Iterable[str]) -> set[str]:
@@ -272,7 +273,9 @@ def _with_endpoints(
     for endpoint, section in study.survival_endpoints().items():
         excluded = None
         if sandbox is not None and section.exclude_where:
-            excluded = sandbox.judge(section.exclude_where, named=f"endpoints.{endpoint}.exclude_where")
+            excluded = sandbox.judge(
+                section.exclude_where, named=f"endpoints.{toml_key(endpoint)}.exclude_where"
+            )
         outcomes = warehouse.fetch("cohort/outcomes", endpoint=endpoint, competing=section.competing)
         try:
             sets[endpoint] = follow_up(subjects, outcomes, endpoint, section, excluded, attrition)

@@ -13,6 +13,7 @@ from spinescore.core.cohort.index_image import SHOWN_SUBJECTS
 from spinescore.domain import DAYS_PER_YEAR
 from spinescore.errors import AnalysisError
 from spinescore.study import EndpointSection
+from spinescore.study.toml_text import toml_key
 
 COMPETING = 2
 TIE_TOLERANCE = 1e-9  # relative; R's timefix
@@ -185,7 +186,7 @@ def _before_image(leaving: pl.DataFrame, name: str) -> AnalysisError:
     ]
     more = " ..." if leaving.height > SHOWN_SUBJECTS else ""
     return AnalysisError(
-        f"endpoints.{name}: {leaving.height:,} subject(s) have the event before their image, the earliest "
-        f"{-float(leaving['exit'].min()):.1f} years before: {', '.join(named)}{more}.",  # type: ignore[arg-type]
+        f"endpoints.{toml_key(name)}: {leaving.height:,} subject(s) have the event before their image, "
+        f"the earliest {-float(leaving['exit'].min()):.1f} years before: {', '.join(named)}{more}.",  # type: ignore[arg-type]
         'Say `before_image = "exclude"` to leave them out by name, or mend the table.',
     )

@@ -45,6 +45,10 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 EventCode = Annotated[int, Field(ge=0, le=1)]
 Encoding = Annotated[Text, AfterValidator(_known_encoding)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+PredictorName = Literal[
+    "pad_raw", "pad_corrected", "spine_age_raw", "spine_age_corrected", "chronological_age"
+]
 DateForm = Literal["iso", "ymd", "dmy", "mdy", "sas", "excel"]
 
 
@@ -218,6 +222,14 @@ class EndpointSection(Section):
     admin_censor_date: date | None = Field(
         default=None, description="Follow-up after this day does not count, e.g. 2020-12-31."
     )
+    strata: tuple[Text, ...] = Field(
+        default=(),
+        description="survival: each level has its own baseline hazard, as a sensitivity analysis.",
+    )
+    cluster: Text | None = Field(
+        default=None,
+        description="survival: categorical covariate whose levels' subjects depend on each other.",
+    )
     before_image: Literal["refuse", "exclude"] = Field(
         default="refuse", description="What becomes of subjects whose event is dated before the image."
     )
@@ -247,6 +259,16 @@ class PrimarySection(Section):
     model: Text = Field(description="Name of a model.")
 
 
+class FamilySection(Section):
+    """[analysis.families.NAME]: main estimates whose p values are adjusted together; left out: all."""
+
+    cohorts: tuple[Text, ...] | None = Field(default=None, description="Names of cohorts; all if left out.")
+    endpoints: tuple[Text, ...] | None = Field(
+        default=None, description="Names of endpoints; all if left out."
+    )
+    models: tuple[Text, ...] | None = Field(default=None, description="Names of models; all if left out.")
+
+
 class AnalysisSection(Section):
     """[analysis]: what is computed, and how finely."""
 
@@ -256,11 +278,45 @@ class AnalysisSection(Section):
     horizons_years: tuple[Positive, ...] = Field(
         default=(5.0,), min_length=1, description="When survival and incidence are read off, years."
     )
+    tau_years: Positive | None = Field(
+        default=None, description="Where restricted means and Uno's C end, years; the largest horizon."
+    )
     pad_groups: Literal["tertiles", "quartiles"] | Annotated[tuple[float, ...], Field(min_length=1)] = Field(
         default="tertiles", description="Groups of the age gap; or cuts in years, e.g. [-5, 5]."
     )
     age_bands: tuple[float, ...] = Field(
         default=(40, 50, 60, 70, 80, 120), min_length=2, description="Lower bounds, and the last upper one."
+    )
+    subgroups: tuple[Text, ...] = Field(
+        default=("sex", "age_band", "kind", "manufacturer"),
+        description="In whose levels the model with the age gap is fitted too; or categorical covariates.",
+    )
+    knots: Annotated[int, Field(ge=3, le=7)] = Field(
+        default=4, description="Of restricted cubic splines, placed by Harrell's quantiles."
+    )
+    landmark_years: tuple[Positive, ...] = Field(
+        default=(),
+        description="Sensitivity analyses in which follow-up restarts there, for whoever is left.",
+    )
+    firth: bool = Field(default=False, description="Add Firth's penalised estimate where events are few.")
+    cutoffs: dict[PredictorName, Annotated[tuple[float, ...], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Where sensitivity and specificity are read off: { pad_corrected = [5] }, years.",
+    )
+    thresholds: tuple[Share, Share] = Field(
+        default=(0.01, 0.5), description="Lowest and highest risk at which one would act (net benefit)."
+    )
+    bootstraps: Annotated[int, Field(ge=0)] = Field(
+        default=200, description="Samples from which models' optimism is estimated; 0: none."
+    )
+    imputations: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Copies of the data with missing covariates imputed, 20 or more; 0: none."
+    )
+    reclassification: bool = Field(
+        default=False, description="Add the IDI and the continuous NRI, as secondary measures without p."
+    )
+    families: dict[str, FamilySection] = Field(
+        default_factory=dict, description="Whose p values are adjusted together (Holm, Benjamini-Hochberg)."
     )
     repeat_min_years: Positive = Field(
         default=0.5, description="Shortest time between images from which a change per year is computed."

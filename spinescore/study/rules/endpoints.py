@@ -19,6 +19,8 @@ SURVIVAL_KEYS = (
     "day_zero",
     "admin_censor_date",
     "before_image",
+    "strata",
+    "cluster",
     "time_origin",
 )
 FORMS = (("event", "time"), ("event", "end_date"), ("event_date", "end_date"))

@@ -8,6 +8,7 @@ from spinescore.study.problems import Problem
 from spinescore.study.rules.parts import Settings
 
 MODEL_TERMS = frozenset({"age", "sex"})
+LEVELS_OF_IMAGES = ("sex", "age_band", "kind", "manufacturer")
 # Columns of the table that conditions see (sql/cohort/scored_images.sql, and what is added to it).
 IMAGE_COLUMNS = frozenset(
     {

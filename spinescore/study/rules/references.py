@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spinescore.study.problems import Problem
-from spinescore.study.rules.names import MODEL_TERMS
+from spinescore.study.rules.names import LEVELS_OF_IMAGES, MODEL_TERMS
 from spinescore.study.rules.parts import Part, Settings
 
 
@@ -15,6 +15,8 @@ def reference_problems(settings: Settings) -> Iterator[Problem]:
     yield from _competing(settings)
     yield from _correction(settings)
     yield from _primary(settings)
+    yield from _families(settings)
+    yield from _levels(settings)
     yield from _sections(settings)
 
 
@@ -72,6 +74,33 @@ def _primary(settings: Settings) -> Iterator[Problem]:
             f"`{endpoint}` is binary; the primary estimate is a hazard ratio, of a survival endpoint",
             "endpoint",
         )
+
+
+def _families(settings: Settings) -> Iterator[Problem]:
+    for name, family in settings.part("analysis").get("families", {}).items():
+        part = Part(("analysis", "families", name), family, family)
+        for section in ("cohorts", "endpoints", "models"):
+            for position, member in enumerate(family.get(section) or ()):
+                yield from part.must_be_known(
+                    member, section[:-1], settings.names(section), section, position
+                )
+
+
+def _levels(settings: Settings) -> Iterator[Problem]:
+    """Subgroups, strata and clusters are levels: of the images, or of categorical covariates."""
+    categorical = [
+        name
+        for name, covariate in settings.parts("covariates")
+        if covariate.has("type") and covariate.get("type") != "continuous"
+    ]
+    known = [*LEVELS_OF_IMAGES, *categorical]
+    analysis = settings.part("analysis")
+    for position, name in enumerate(analysis.get("subgroups", ())):
+        yield from analysis.must_be_known(name, "categorical covariate", known, "subgroups", position)
+    for _, endpoint in settings.parts("endpoints"):
+        for position, name in enumerate(endpoint.get("strata", ())):
+            yield from endpoint.must_be_known(name, "categorical covariate", known, "strata", position)
+        yield from endpoint.must_be_known(endpoint.get("cluster"), "categorical covariate", known, "cluster")
 
 
 def _sections(settings: Settings) -> Iterator[Problem]:

@@ -9,7 +9,8 @@ from itertools import pairwise
 from spinescore.study.problems import Problem
 from spinescore.study.rules.parts import Settings
 
-INCREASING = ("horizons_years", "pad_groups", "age_bands")
+INCREASING = ("horizons_years", "pad_groups", "age_bands", "landmark_years", "thresholds")
+FEWEST_IMPUTATIONS = 20
 YEARS = (1900, 2100)
 
 
@@ -78,6 +79,12 @@ def _analysis(settings: Settings) -> Iterator[Problem]:
                 if later <= earlier:
                     yield analysis.problem(f"{later:g} comes after {earlier:g}; values must increase", key)
                     break
+    imputations = analysis.get("imputations", 0)
+    if 0 < imputations < FEWEST_IMPUTATIONS:
+        yield analysis.problem(
+            f"{imputations} is too few for stable intervals: {FEWEST_IMPUTATIONS} or more, or 0 for none",
+            "imputations",
+        )
 
 
 def _dates(settings: Settings) -> Iterator[Problem]:

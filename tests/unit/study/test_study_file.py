@@ -270,6 +270,29 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(tmp_path: Path) -> 
             START + '[models]\n"Model 1" = ["age", "bmj"]\n[covariates.bmi]\ncolumn = "b"\n',
             ["did you mean `bmi`?"],
         ),
+        (
+            START + SURVIVAL + 'strata = ["site", "sex"]\ncluster = "bmi"\n'
+            '[covariates.bmi]\ncolumn = "b"\n[covariates.sites]\ncolumn = "s"\ntype = "categorical"\n',
+            [
+                "12: endpoints.death.strata[0]: no categorical covariate `site`; did you mean `sites`?",
+                "13: endpoints.death.cluster: no categorical covariate `bmi`",
+            ],
+        ),
+        (
+            START + '[analysis]\nsubgroups = ["sex", "agebands"]\nimputations = 5\nthresholds = [0.5, 0.1]\n',
+            [
+                "8: analysis.subgroups[1]: no categorical covariate `agebands`; did you mean `age_band`?",
+                "9: analysis.imputations: 5 is too few for stable intervals: 20 or more, or 0 for none",
+                "10: analysis.thresholds: 0.1 comes after 0.5; values must increase",
+            ],
+        ),
+        (
+            START + SURVIVAL + '[analysis.families.f]\nendpoints = ["deaht"]\nmodels = ["M"]\n',
+            [
+                "13: analysis.families.f.endpoints[0]: no endpoint `deaht`; did you mean `death`?",
+                "14: analysis.families.f.models[0]: no model `M`; there are none",
+            ],
+        ),
         (START + "[Cohorts.a]\nwhere = '1=1'\n", ["7: Cohorts: no such section; did you mean `cohorts`?"]),
         (
             'title = "x"\n[study]\ndatabase = "d"\n',

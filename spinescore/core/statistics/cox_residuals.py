@@ -32,6 +32,33 @@ def score_residuals(follow_up: FollowUp, event: BoolArray, design: FloatArray, f
     x = likelihood.design
     eta = x @ fit.coefficients
     risk = np.exp(eta - eta.max())
+    level, drift = hazard_while_at_risk(likelihood, means, denominators)
+    k, starts, rows = likelihood.time_of_event, likelihood.starts, likelihood.event_rows
+    residuals = -risk[:, None] * (x * level[:, None] - drift)
+    shared = np.add.reduceat(means, starts, axis=0) / likelihood.deaths[:, None]
+    residuals[rows] += x[rows] - shared[k]
+    unsorted: FloatArray = np.empty_like(residuals)
+    unsorted[likelihood.order] = residuals
+    return unsorted
+
+
+def hazard_while_at_risk(
+    likelihood: PartialLikelihood, means: FloatArray, denominators: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Sum 1 / denominator, and risk-set mean / denominator, over the events each subject was at risk for.
+
+    Who dies at a time counts less in the denominators of those who die with it (Efron).
+
+    Parameters
+    ----------
+    likelihood : PartialLikelihood
+    means, denominators : arrays of shape (events, p) and (events,)
+        As ``evaluate`` returns them.
+
+    Returns
+    -------
+    arrays of shape (n,) and (n, p), in the likelihood's order
+    """
     k, starts = likelihood.time_of_event, likelihood.starts
     hazard, fraction = 1 / denominators, likelihood.fraction
     level = _while_at_risk(likelihood, np.add.reduceat(hazard, starts))
@@ -39,12 +66,7 @@ def score_residuals(follow_up: FollowUp, event: BoolArray, design: FloatArray, f
     rows = likelihood.event_rows
     level[rows] -= np.add.reduceat(fraction * hazard, starts)[k]
     drift[rows] -= np.add.reduceat((fraction * hazard)[:, None] * means, starts, axis=0)[k]
-    residuals = -risk[:, None] * (x * level[:, None] - drift)
-    shared = np.add.reduceat(means, starts, axis=0) / likelihood.deaths[:, None]
-    residuals[rows] += x[rows] - shared[k]
-    unsorted: FloatArray = np.empty_like(residuals)
-    unsorted[likelihood.order] = residuals
-    return unsorted
+    return level, drift
 
 
 def _while_at_risk(likelihood: PartialLikelihood, per_time: FloatArray) -> FloatArray:

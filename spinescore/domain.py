@@ -179,7 +179,7 @@ RESULT_KEYS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
-    """One point of a line to draw (ROC, KM, CIF, fit); a row of ``curves``."""
+    """One point of a line to draw (ROC, KM, CIF, fit, spline); a row of ``curves``; keys as in ``Result``."""
 
     cohort: str
     analysis: str
@@ -188,9 +188,17 @@ class CurvePoint:
     y: float
     endpoint: str | None = None
     cause: str | None = None
+    model: str | None = None
+    sample: str | None = None
+    variant: str | None = None
+    validation: str | None = None
     predictor: str | None = None
     correction: str | None = None
+    comparator: str | None = None
+    term: str | None = None
     group: str | None = None
+    subgroup: str | None = None
+    horizon_years: float | None = None
     method: str | None = None
     lower: float | None = None
     upper: float | None = None

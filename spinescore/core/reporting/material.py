@@ -15,6 +15,7 @@ from spinescore.domain import Result
 from spinescore.study import Study
 
 LEFT_TO_CALLER = object()
+MAIN_VARIANTS = (None, "main")  # what is read unless another fit of the same model is asked for
 QUANTILE_GROUP = re.compile(r"[TQ]\d")
 PREDICTOR_NAMES = {
     "pad_raw": "PAD, raw",
@@ -42,7 +43,7 @@ class ResultTable:
     """The results of one analysis, found by their keys.
 
     ``find`` and ``every`` compare the keys they are given; ``group``, ``subgroup`` and ``term`` must be null
-    unless named, and the other keys may be anything.
+    unless named, ``variant`` ``main`` or null, and the other keys may be anything.
     """
 
     def __init__(self, results: Sequence[Result]) -> None:
@@ -66,6 +67,7 @@ class ResultTable:
             result
             for result in self._by_analysis.get((cohort, analysis, statistic), [])
             if all(getattr(result, key) == value for key, value in wanted.items())
+            and ("variant" in keys or result.variant in MAIN_VARIANTS)
         ]
 
     def find(self, cohort: str, analysis: str, statistic: str, **keys: object) -> Result | None:

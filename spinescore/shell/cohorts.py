@@ -20,6 +20,7 @@ from spinescore.core.cohort.index_image import (
     name_subjects,
     pick_index_images,
     refuse_ambiguous_origin,
+    use_rounded_ages,
 )
 from spinescore.core.cohort.splits import add_split
 from spinescore.domain import Cohort
@@ -87,6 +88,8 @@ def subject_images(warehouse: Warehouse, study: Study, key: ModelKey) -> pl.Data
         preprocessing_id=key.preprocessing_id,
         method=study.correction.method,
     )
+    images = use_rounded_ages(images) if study.analysis.use_rounded else images
+    images = images.drop("corrected_per_year")
     if study.images.kind != "auto":
         images = images.filter(pl.col("kind") == study.images.kind)
     images = add_split(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import duckdb
 import polars as pl
 
 from spinescore.errors import DatabaseError
+from spinescore.study.problems import nearest
 
 TABLE, ROW = "subject_images", "row_of_the_sandbox"
 # What a condition may need beside the copy of its rows.
@@ -27,6 +29,7 @@ LOCKS = (
 GROWING = frozenset(
     {"repeat", "range", "generate_series", "lpad", "rpad", "list_resize", "array_resize", "bar"}
 )
+UNKNOWN_COLUMN = re.compile(r'Referenced column "(?P<name>[^"]+)" not found')
 NODE_NAMES = {
     "TABLE_FUNCTION": "a function in place of a table",
     "RECURSIVE_CTE_NODE": "a recursive query",
@@ -136,9 +139,13 @@ class Sandbox:
             return DatabaseError(f"{named}: `{where}` took more than {limit}.", "Write a simpler condition.")
         if isinstance(error, duckdb.OutOfMemoryException):
             return DatabaseError(f"{named}: `{where}` needs too much memory.", "Write a simpler condition.")
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = str(error).splitlines()[0].rstrip(".!")
+        unknown = UNKNOWN_COLUMN.search(reason)
+        near = nearest(unknown["name"], self._rows.columns) if unknown else None
+        meant = f"Did you mean `{near}`? " if near else ""
         return DatabaseError(
-            f"{named}: `{where}` is not a condition over the images and subjects: {reason}.", self._columns()
+            f"{named}: `{where}` is not a condition over the images and subjects: {reason}.",
+            f"{meant}{self._columns()}",
         )
 
     def _columns(self) -> str:

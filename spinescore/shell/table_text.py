@@ -14,6 +14,7 @@ import polars as pl
 from spinescore.errors import TableError
 from spinescore.shell.table_formats import FoundTable, named_columns
 from spinescore.study import TableLayout
+from spinescore.study.toml_text import toml_string
 
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with byte order mark"),
@@ -38,7 +39,8 @@ def read_text_table(path: Path, layout: TableLayout) -> FoundTable:
     Raises
     ------
     TableError
-        If the encoding or delimiter is not certain and not declared, or rows have unequal numbers of fields.
+        If the encoding or delimiter is not certain and not declared, a declared one separates nothing where
+        another would, or rows have unequal numbers of fields.
     """
     text, encoding = decode(path, layout.encoding)
     detected = {} if layout.encoding else {"encoding": encoding}
@@ -47,6 +49,8 @@ def read_text_table(path: Path, layout: TableLayout) -> FoundTable:
     delimiter: str = declared or detect_delimiter(text, path)
     if declared is None:
         detected["delimiter"] = DELIMITERS[delimiter]
+    else:
+        _refuse_wrong_delimiter(text, declared, path)
     return FoundTable(_parse(text, delimiter, layout.header_row, path), detected, delimiter=delimiter)
 
 
@@ -145,6 +149,20 @@ def detect_delimiter(text: str, path: Path) -> str:
         f"{path} has one column only by any of {', '.join(DELIMITERS.values())}.",
         "Check that it is a table; save it as CSV.",
     )
+
+
+def _refuse_wrong_delimiter(text: str, declared: str, path: Path) -> None:
+    """Refuse a declared delimiter that leaves one column of a table that another one separates."""
+    if set(_widths(text, declared)) != {1}:
+        return
+    for other in DELIMITERS:
+        found = _widths(text, other)
+        if other != declared and len(set(found)) == 1 and found[0] > 1:
+            raise TableError(
+                f"{path} has one column only by the declared delimiter, {DELIMITERS.get(declared, declared)}"
+                f"; by {DELIMITERS[other]} it has {found[0]}.",
+                f"Say `delimiter = {toml_string(other)}` under [subjects].",
+            )
 
 
 def _widths(text: str, delimiter: str) -> list[int]:

@@ -269,10 +269,20 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         )
     for migration in sorted(resource("sql", "schema").glob("*.sql"))[version:]:
         number = int(migration.name.split("_")[0])
-        connection.begin()
-        connection.execute(migration.read_text(encoding="utf-8"))
-        connection.execute("insert or replace into meta values ('schema_version', $v)", {"v": str(number)})
-        connection.commit()
+        try:
+            connection.begin()
+            connection.execute(migration.read_text(encoding="utf-8"))
+            connection.execute(
+                "insert or replace into meta values ('schema_version', $v)", {"v": str(number)}
+            )
+            connection.commit()
+        except duckdb.CatalogException as error:
+            connection.close()
+            raise DatabaseError(
+                f"{path} does not hold what its schema {version} should: {_first_line(error)}.",
+                f"If it was put there from a copy, delete {path.name}.wal, which belongs to the database it "
+                "replaced, and put the copy there again.",
+            ) from None
 
 
 def _rows(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:

@@ -318,6 +318,10 @@ class AnalysisSection(Section):
     families: dict[str, FamilySection] = Field(
         default_factory=dict, description="Whose p values are adjusted together (Holm, Benjamini-Hochberg)."
     )
+    use_rounded: bool = Field(
+        default=False,
+        description="Use spine ages rounded to whole years, as the VERTE-X-Aging study did, not the means.",
+    )
     repeat_min_years: Positive = Field(
         default=0.5, description="Shortest time between images from which a change per year is computed."
     )

@@ -2,7 +2,9 @@
 with in_force as (
     select
         kind,
-        correction_id
+        correction_id,
+        method,
+        slope
     from corrections
     where
         model_id = $model_id
@@ -42,6 +44,8 @@ select
     scores.spine_age_rounded,
     scores.spine_age_sd,
     corrected_scores.corrected_age as spine_age_corrected,
+    -- what a year more of spine age adds to the corrected one
+    case when in_force.method = 'cole' then 1 / in_force.slope else 1 end as corrected_per_year,
     coalesce(scores.input_sha256, scores.pixel_sha256) as pixel_sha256,
     array_to_string(list_concat(files.flags, pixel_facts.flags), ' ') as flags
 from known_images

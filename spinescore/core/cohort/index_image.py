@@ -44,6 +44,18 @@ def pick_index_images(images: pl.DataFrame, rule: Literal["first", "last", "mean
     )
 
 
+def use_rounded_ages(images: pl.DataFrame) -> pl.DataFrame:
+    """Replace spine ages by the rounded ones, corrected ones by what the correction makes of those.
+
+    Beheshti's and the age-level correction move with the spine age, Cole's by ``corrected_per_year`` a year.
+    """
+    step = pl.col("spine_age_rounded") - pl.col("spine_age_raw")
+    return images.with_columns(
+        pl.col("spine_age_rounded").cast(pl.Float64).alias("spine_age_raw"),
+        (pl.col("spine_age_corrected") + step * pl.col("corrected_per_year")).alias("spine_age_corrected"),
+    )
+
+
 def count_mixed_days(images: pl.DataFrame, index: pl.DataFrame) -> int:
     """Count the subjects who have images of both kinds on the day of their index image."""
     day = ["subject_id", "study_date"]

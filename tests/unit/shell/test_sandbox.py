@@ -126,3 +126,9 @@ def test_what_never_ends_and_what_fills_the_memory_end_with_a_clear_error() -> N
     with pytest.raises(DatabaseError, match=r"too much memory|took more than"):
         many.judge("(select list(x.a * y.a) from subject_images x, subject_images y) is null", named="c")
     assert many.judge("a < 5", named="c").sum() == 5
+
+
+def test_a_misspelt_column_is_named_with_the_nearest(sandbox: Sandbox) -> None:
+    with pytest.raises(DatabaseError, match=r'"knd" not found') as caught:
+        sandbox.judge("knd = 'vfa'", named="c")
+    assert caught.value.next_step.startswith("Did you mean `kind`? The columns are ")

@@ -127,3 +127,13 @@ def test_a_database_of_the_third_schema_keeps_its_outcomes_and_images(tmp_path: 
     assert images.select("subject_id", "image_subject_id", "sex", "age_years", "age_from_table").rows() == [
         ("a", "a", "F", 60.0, False)
     ]
+
+
+def test_a_log_left_from_another_database_is_said_so(tmp_path: Path) -> None:
+    path = tmp_path / "cohort.duckdb"
+    open_warehouse(path, create=True).__exit__()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("update meta set value = '2' where key = 'schema_version'")
+    with pytest.raises(DatabaseError, match="does not hold what its schema 2 should") as caught:
+        open_warehouse(path)
+    assert "cohort.duckdb.wal" in caught.value.next_step

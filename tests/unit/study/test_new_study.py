@@ -302,10 +302,10 @@ def test_the_command_says_what_is_left_to_do(tmp_path: Path) -> None:
     assert told["guesses"]
     assert CliRunner().invoke(app, [*arguments, "--header-row", "0"]).exit_code == 2
     assert CliRunner().invoke(app, [*arguments, "--imported", "x", "--images", "y"]).exit_code == 2
-    failed = CliRunner().invoke(
-        app, ["study", "new", str(tmp_path / "f.csv"), "-o", "x.toml", "--delimiter", ";"]
-    )
-    assert "under [subjects]" not in str(failed.exception)
+    wrong = CliRunner().invoke(app, [*arguments[:-1], ";", "--force"])
+    assert isinstance(wrong.exception, TableError)
+    assert "by pipe it has 4" in str(wrong.exception)
+    assert "--delimiter" in wrong.exception.next_step
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=12).filter(

@@ -648,3 +648,34 @@ def test_the_last_image_and_conflicts_draw_warnings(tmp_path: Path, warehouse: W
     sexes = [text for text in warnings if "differ in sex" in text]
     split = subject_images(warehouse, settings, KEY).filter(pl.col("subject_id") == "s2")["split"][0]
     assert len(sexes) == (split == "test")
+
+
+@pytest.mark.parametrize("method", ["beheshti", "cole", "age-level", "none"])
+def test_rounded_ages_are_corrected_as_rounded_ages_are(
+    method: str, tmp_path: Path, warehouse: Warehouse
+) -> None:
+    many(warehouse)
+    warehouse._connection.execute(
+        "update scores set spine_age = 30.1 + 0.5 * (select age_years from images "
+        "where images.sop_instance_uid = scores.sop_instance_uid) where sop_instance_uid <> '1.0'"
+    )
+    warehouse._connection.execute("update scores set spine_age_rounded = floor(spine_age + 0.5)")
+    settings = calibrated(tmp_path, "1950-03-01")
+    correction = settings.correction.model_copy(update={"method": method})
+    rounding = settings.analysis.model_copy(update={"use_rounded": True})
+    settings = settings.model_copy(update={"correction": correction, "analysis": rounding})
+    import_outcomes(warehouse, settings)
+    calibrate(warehouse, settings, KEY)
+    found = subject_images(warehouse, settings, KEY).filter(pl.col("sop_instance_uid") != "1.0")
+    assert (found["spine_age_raw"] == found["spine_age_rounded"]).all()
+    assert (found["spine_age_raw"] % 1 == 0).all()
+    # what the same database gives when the rounded ages are the ages
+    warehouse._connection.execute("update scores set spine_age = spine_age_rounded")
+    warehouse._connection.execute("delete from corrected_scores")
+    plain = settings.model_copy(update={"analysis": rounding.model_copy(update={"use_rounded": False})})
+    calibrate(warehouse, plain, KEY)
+    wanted = subject_images(warehouse, plain, KEY).filter(pl.col("sop_instance_uid") != "1.0")
+    ages, others = found["spine_age_corrected"], wanted["spine_age_corrected"]
+    assert ages.null_count() == (ages.len() if method == "none" else 0)
+    assert ((ages - others).drop_nulls().abs() < 1e-9).all()
+    assert run_checks(warehouse) == []

@@ -13,9 +13,13 @@ from spinescore.core.statistics.assembly.accuracy_rows import (
     scatter_points,
 )
 from spinescore.core.statistics.assembly.binary_rows import binary_rows, roc_curves
+from spinescore.core.statistics.assembly.check_rows import coefficient_curves
+from spinescore.core.statistics.assembly.cohort_rows import cohort_rows
 from spinescore.core.statistics.assembly.cox_rows import cox_rows
 from spinescore.core.statistics.assembly.fine_gray_rows import fine_gray_rows
 from spinescore.core.statistics.assembly.follow_up_rows import follow_up_curves, follow_up_rows
+from spinescore.core.statistics.assembly.imputation_rows import imputation_rows
+from spinescore.core.statistics.assembly.multiplicity_rows import adjust_families
 from spinescore.core.statistics.assembly.repeated_rows import (
     Repeated,
     change_curves,
@@ -25,7 +29,11 @@ from spinescore.core.statistics.assembly.repeated_rows import (
     subject_changes,
 )
 from spinescore.core.statistics.assembly.restricted_mean_rows import restricted_mean_rows
+from spinescore.core.statistics.assembly.sensitivity_rows import sensitivity_rows
 from spinescore.core.statistics.assembly.setting import Setting, prepare_setting
+from spinescore.core.statistics.assembly.spline_rows import spline_curves, spline_rows
+from spinescore.core.statistics.assembly.standardised_rows import standardised_rows
+from spinescore.core.statistics.assembly.subgroup_rows import subgroup_rows
 from spinescore.core.statistics.assembly.table_rows import group_rows, table_rows
 from spinescore.core.statistics.assembly.time_dependent_rows import time_dependent_rows
 from spinescore.domain import RESULT_KEYS, Analysis, Cohort, CurvePoint, Result
@@ -60,18 +68,24 @@ def analyze(
     _check_references(cohorts, study)
     declared = study.analysis.primary
     primary = (declared.cohort if declared else None) or (cohorts[0].name if cohorts else None)
+    settings: list[Setting] = []
     results: list[Result] = []
     curves: list[CurvePoint] = []
     rows: dict[str, list[pl.DataFrame]] = {"points": [], "changes": [], "repeats": []}
     for cohort in cohorts:
         flags = correction_flags.get(cohort.name, ())
         setting = prepare_setting(cohort, study, correction_method, flags, primary=cohort.name == primary)
+        settings.append(setting)
         repeated = read_repeats(setting)
         results.extend(_rows(setting, repeated))
         curves.extend(_lines(setting, repeated))
         rows["points"].append(scatter_points(setting))
         rows["changes"].append(subject_changes(setting, repeated))
         rows["repeats"].append(same_day_pairs(setting, repeated))
+        setting.memo.clear()
+    results.extend(cohort_rows(settings))
+    results, of_families = adjust_families(results, study, {s.cohort.name: s.pad.name for s in settings})
+    results.extend(of_families)
     _check_keys(results)
     frames = {name: pl.concat(parts) for name, parts in rows.items() if parts}
     return Analysis(tuple(results), tuple(curves), **frames)
@@ -84,12 +98,18 @@ def _rows(setting: Setting, repeated: tuple[Repeated, ...]) -> Iterator[Result]:
     yield from repeated_rows(setting, repeated)
     for endpoint in setting.study.binary_endpoints():
         yield from binary_rows(setting, endpoint)
+        yield from imputation_rows(setting, endpoint)
     for endpoint in setting.study.survival_endpoints():
         yield from follow_up_rows(setting, endpoint)
+        yield from standardised_rows(setting, endpoint)
         yield from restricted_mean_rows(setting, endpoint)
         yield from cox_rows(setting, endpoint)
+        yield from sensitivity_rows(setting, endpoint)
+        yield from spline_rows(setting, endpoint)
+        yield from subgroup_rows(setting, endpoint)
         yield from fine_gray_rows(setting, endpoint)
         yield from time_dependent_rows(setting, endpoint)
+        yield from imputation_rows(setting, endpoint)
 
 
 def _lines(setting: Setting, repeated: tuple[Repeated, ...]) -> Iterator[CurvePoint]:
@@ -99,6 +119,8 @@ def _lines(setting: Setting, repeated: tuple[Repeated, ...]) -> Iterator[CurvePo
         yield from roc_curves(setting, endpoint)
     for endpoint in setting.study.survival_endpoints():
         yield from follow_up_curves(setting, endpoint)
+        yield from coefficient_curves(setting, endpoint)
+        yield from spline_curves(setting, endpoint)
 
 
 def _check_references(cohorts: Sequence[Cohort], study: Study) -> None:

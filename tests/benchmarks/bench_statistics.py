@@ -26,7 +26,11 @@ from spinescore.core.statistics.cox import fit_cox
 from spinescore.core.statistics.cox_residuals import robust_covariance, score_residuals
 from spinescore.core.statistics.discrimination import compare_auc, measure_auc
 from spinescore.core.statistics.fine_gray import fit_fine_gray
-from spinescore.core.statistics.proportional_hazards import check_proportional_hazards
+from spinescore.core.statistics.proportional_hazards import (
+    check_proportional_hazards,
+    measure_residuals,
+    transform_times,
+)
 from spinescore.core.statistics.time_dependent import measure_auc_at, measure_brier, weigh_horizon
 from spinescore.core.statistics.times import make_follow_up
 
@@ -79,6 +83,11 @@ def ours(data: pl.DataFrame) -> dict[str, float]:
         again = fit_cox(times, event, x)
         robust_covariance(score_residuals(times, event, x, again), again.covariance)
 
+    def proportional_hazards() -> None:
+        residuals = measure_residuals(times, event, x, fit)
+        g = transform_times(times, event, residuals.times, "km")
+        check_proportional_hazards(residuals, g, {c: [k] for k, c in enumerate(COVARIATES)})
+
     def at_horizon() -> None:
         horizon = weigh_horizon(times, 5.0)
         measure_auc_at(horizon, risk)
@@ -87,9 +96,7 @@ def ours(data: pl.DataFrame) -> dict[str, float]:
     work: dict[str, Callable[[], object]] = {
         "Cox": lambda: fit_cox(times, event, x),
         "C with SE, two models": two_concordances,
-        "PH test": lambda: check_proportional_hazards(
-            times, event, x, fit, {c: [k] for k, c in enumerate(COVARIATES)}
-        ),
+        "PH test": proportional_hazards,
         "paired DeLong": lambda: compare_auc(
             measure_auc(event, x[:, 0]), measure_auc(event, x[:, 1]), 0.95, test=True
         ),

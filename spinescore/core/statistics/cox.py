@@ -221,3 +221,14 @@ def compare_nested(smaller: CoxFit, larger: CoxFit) -> Estimate:
     df = len(larger.coefficients) - len(smaller.coefficients)
     statistic = max(0.0, 2 * (larger.log_likelihood - smaller.log_likelihood))
     return Estimate(value=statistic, df=float(df), p_value=float(chi2.sf(statistic, df)))
+
+
+def measure_wald(fit: CoxFit, columns: list[int]) -> Estimate:
+    """Test whether the coefficients of some columns are all 0, by Wald's statistic.
+
+    Source: Wald 1943. Limits: with large effects and few events likelihood ratio is the better test.
+    """
+    part = fit.coefficients[columns]
+    statistic = float(part @ np.linalg.solve(fit.covariance[np.ix_(columns, columns)], part))
+    df = len(columns)
+    return Estimate(value=statistic, df=float(df), p_value=float(chi2.sf(statistic, df)))

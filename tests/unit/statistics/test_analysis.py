@@ -61,6 +61,7 @@ def hazard(analysis: Analysis, predictor: str, statistic: str, model: str = "Mod
         cause="fracture",
         model=model,
         sample="own_n",
+        variant="main",
         predictor=predictor,
         statistic=statistic,
         term=None,
@@ -264,7 +265,13 @@ def test_concordance_difference_is_the_difference() -> None:
 
 
 def test_incidence_adds_up_over_groups() -> None:
-    rows = find(usual(), analysis="incidence", endpoint="fracture", cause="fracture")
+    rows = find(
+        usual(),
+        analysis="incidence",
+        endpoint="fracture",
+        cause="fracture",
+        statistic="rate_per_1000_py",
+    )
     whole, parts = rows[0], rows[1:]
     assert whole.group is None
     assert sum(r.events for r in parts) == whole.events

@@ -18,7 +18,12 @@ from spinescore.core.statistics.discrimination import measure_auc, trace_roc
 from spinescore.core.statistics.kaplan_meier import estimate_survival
 from spinescore.core.statistics.logistic import fit_logistic
 from spinescore.core.statistics.pad_groups import cut_pad
-from spinescore.core.statistics.proportional_hazards import check_proportional_hazards
+from spinescore.core.statistics.proportional_hazards import (
+    TRANSFORMS,
+    check_proportional_hazards,
+    measure_residuals,
+    transform_times,
+)
 from spinescore.core.statistics.times import FollowUp, make_follow_up
 from spinescore.errors import AnalysisError
 
@@ -247,5 +252,8 @@ def test_hazards_cannot_be_judged_over_time_where_there_is_one_event_time() -> N
     rng = np.random.default_rng(0)
     x, event = rng.normal(size=(100, 2)), rng.random(100) < 0.4
     f = make_follow_up(np.zeros(100), np.full(100, 3.0), event.astype(np.int64))
-    tests = check_proportional_hazards(f, event, x, fit_cox(f, event, x), {"a": [0], "b": [1]})
-    assert {t.problem for t in tests.values()} == {"one event time"}
+    found = measure_residuals(f, event, x, fit_cox(f, event, x))
+    for transform in TRANSFORMS:
+        g = transform_times(f, event, found.times, transform)
+        tests = check_proportional_hazards(found, g, {"a": [0], "b": [1]})
+        assert {t.problem for t in tests.values()} == {"one event time"}

@@ -1,4 +1,4 @@
-"""Cox models: hazard ratios of every predictor and covariate, PAD groups, likelihood ratio, C, PH test."""
+"""Cox models: hazard ratios of predictors, covariates and PAD groups, likelihood ratio, checks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from spinescore.core.statistics.assembly.check_rows import concordance_rows, proportionality_rows
 from spinescore.core.statistics.assembly.model_rows import (
     category_rows,
     fit_flags,
@@ -21,14 +22,8 @@ from spinescore.core.statistics.assembly.survival_data import (
     fit_model,
     read_survival,
 )
-from spinescore.core.statistics.concordance import (
-    compare_concordance,
-    estimate_concordance,
-    measure_concordance,
-)
 from spinescore.core.statistics.cox import compare_nested
 from spinescore.core.statistics.estimate import Estimate
-from spinescore.core.statistics.proportional_hazards import check_proportional_hazards
 from spinescore.domain import Result
 
 SAMPLES = ("own_n", "common_n")
@@ -95,8 +90,8 @@ def _pad_model_rows(data: SurvivalData, model: str, sample: str, found: ModelFit
     if sample == "common_n":
         yield _likelihood_ratio(data, model, found, base)
     else:
-        yield from _concordances(data, model, found, base)
-        yield from _ph_tests(data, model, found)
+        yield from concordance_rows(data, model, found, base)
+        yield from proportionality_rows(data, model, found)
 
 
 def _covariate_rows(data: SurvivalData, model: str, sample: str, found: ModelFit) -> Iterator[Result]:
@@ -132,64 +127,6 @@ def _likelihood_ratio(data: SurvivalData, model: str, found: ModelFit, base: Mod
         flags=fit_flags(data, model, data.setting.pad, found),
         note=dropped_note(found.cases.dropped),
     )
-
-
-def _concordances(data: SurvivalData, model: str, found: ModelFit, base: ModelFit) -> Iterator[Result]:
-    """Yield Harrell's C without and with PAD on the same subjects, and the difference."""
-    pad, level = data.setting.pad, data.setting.conf_level
-    problem = found.problem or base.problem
-    estimates = [Estimate(problem=problem)] * 3
-    if not problem:
-        scores = (
-            base.cases.covariates.matrix @ base.fit.coefficients
-            if base.parameters > 1
-            else np.zeros(base.fit.n),
-            found.cases.matrix @ found.fit.coefficients,
-        )
-        without, with_pad = (measure_concordance(found.follow_up, found.event, score) for score in scores)
-        estimates = [estimate_concordance(c, level) for c in (without, with_pad)]
-        estimates.append(compare_concordance(with_pad, without, level))
-    notes = (f"{data.competing} censored" if data.competing else None, dropped_note(found.cases.dropped))
-    shared = model_keys(data, model, pad, "own_n") | {
-        "variant": None,
-        "validation": "apparent",
-        "method": "harrell",
-        "n": found.fit.n,
-        "events": found.fit.events,
-        "note": "; ".join(note for note in notes if note) or None,
-        "flags": ("apparent", *fit_flags(data, model, pad, found)),
-    }
-    alone = shared | {"predictor": None, "correction": None, "flags": ("apparent",)}
-    yield make_row(estimates[0], level, **alone, analysis="concordance", statistic="c")
-    yield make_row(estimates[1], level, **shared, analysis="concordance", statistic="c")
-    difference = shared | {"comparator": model}
-    yield make_row(
-        estimates[2], level, **difference, analysis="concordance_difference", statistic="c_difference"
-    )
-
-
-def _ph_tests(data: SurvivalData, model: str, found: ModelFit) -> Iterator[Result]:
-    pad = data.setting.pad
-    columns: dict[str, list[int]] = {pad.name: [0]}
-    for position, variable in enumerate(found.cases.covariates.variables):
-        columns.setdefault(variable, []).append(position + 1)
-    tests = {term: Estimate(problem=found.problem) for term in (*columns, "global")}
-    if not found.problem:
-        tests = check_proportional_hazards(
-            found.follow_up, found.event, found.cases.matrix, found.fit, columns
-        )
-    for term, estimate in tests.items():
-        yield make_row(
-            estimate,
-            **model_keys(data, model, pad, "own_n"),
-            analysis="ph_test",
-            statistic="chi2",
-            term=term,
-            method="km",
-            n=found.fit.n,
-            events=found.fit.events,
-            flags=fit_flags(data, model, pad, found),
-        )
 
 
 def _group_rows(data: SurvivalData, model: str, sample: str) -> Iterator[Result]:

@@ -15,14 +15,14 @@ from spinescore.domain import Result
 
 
 def model_keys(
-    data: SurvivalData, model: str, predictor: Predictor, sample: str, cause: int = 1
+    data: SurvivalData, model: str, predictor: Predictor, sample: str, cause: int = 1, variant: str = "main"
 ) -> dict[str, Any]:
     """Return the keys of a model's rows for one cause."""
     return data.keys(
         cause=data.causes[cause],
         model=model,
         sample=sample,
-        variant="main",
+        variant=variant,
         predictor=predictor.name,
         correction=predictor.correction,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -41,7 +42,10 @@ class Predictor:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A cohort with its study, predictors, PAD groups and the designs of the study's models."""
+    """A cohort with its study, predictors, PAD groups and the designs of the study's models.
+
+    ``memo`` keeps what several parts of an analysis read: follow-up by endpoint.
+    """
 
     cohort: Cohort
     study: Study
@@ -50,6 +54,7 @@ class Setting:
     groups: PadGroups
     designs: Mapping[str, Design]
     primary: bool
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def conf_level(self) -> float:

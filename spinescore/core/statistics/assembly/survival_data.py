@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,24 @@ from spinescore.core.statistics.assembly.setting import Predictor, Setting
 from spinescore.core.statistics.cox import CoxFit, fit_cox
 from spinescore.core.statistics.estimate import BoolArray, FloatArray, IntArray
 from spinescore.core.statistics.fine_gray import fit_fine_gray
-from spinescore.core.statistics.times import FollowUp, make_follow_up
+from spinescore.core.statistics.times import FollowUp, make_follow_up, stratify
 from spinescore.errors import AnalysisError
 
 
 @dataclass(frozen=True, slots=True)
 class SurvivalData:
-    """Follow-up of the subjects at risk; ``index`` says which row of the cohort each one is."""
+    """Follow-up of the subjects at risk, by end of follow-up; ``index`` says which row of the cohort each is.
+
+    Whatever sorts them again finds them sorted: one sort serves every estimator of an endpoint. ``fits``
+    remembers models by what they were fitted to.
+    """
 
     setting: Setting
     endpoint: str
     index: IntArray
     follow_up: FollowUp
     common: BoolArray
+    fits: dict[bytes, CoxFit] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def competing(self) -> str | None:
@@ -58,13 +64,20 @@ class SurvivalData:
 
 
 def read_survival(setting: Setting, endpoint: str) -> SurvivalData:
-    """Line follow-up up with the cohort's subjects.
+    """Line follow-up up with the cohort's subjects, once for all who ask.
 
     Raises
     ------
     AnalysisError
         When the cohort has no follow-up for the endpoint, a subject twice, or a code it should not have.
     """
+    if endpoint not in setting.memo:
+        setting.memo[endpoint] = _read(setting, endpoint)
+    data: SurvivalData = setting.memo[endpoint]
+    return data
+
+
+def _read(setting: Setting, endpoint: str) -> SurvivalData:
     if endpoint not in setting.cohort.follow_up:
         raise AnalysisError(
             f"Cohort `{setting.cohort.name}` has no follow-up for `{endpoint}`.",
@@ -82,10 +95,10 @@ def read_survival(setting: Setting, endpoint: str) -> SurvivalData:
         frame[c].cast(pl.Float64).fill_null(np.nan).to_numpy() for c in ("entry_years", "exit_years")
     )
     status = frame["status"].cast(pl.Int64).fill_null(-1).to_numpy()
-    index = frame["row"].cast(pl.Int64).to_numpy()
-    return SurvivalData(
-        setting, endpoint, index, make_follow_up(entry, exit, status), _common(setting, index)
-    )
+    follow_up = make_follow_up(entry, exit, status)
+    order = np.argsort(follow_up.exit, kind="stable")
+    index = frame["row"].cast(pl.Int64).to_numpy()[order]
+    return SurvivalData(setting, endpoint, index, follow_up.take(order), _common(setting, index))
 
 
 def _common(setting: Setting, index: IntArray) -> BoolArray:
@@ -98,42 +111,84 @@ def _common(setting: Setting, index: IntArray) -> BoolArray:
 
 @dataclass(frozen=True, slots=True)
 class ModelFit:
-    """A model of follow-up with the subjects it was fitted to, or the reason it is not shown."""
+    """A model of follow-up with the subjects it was fitted to, or the reason it is not shown.
+
+    ``strata`` numbers the baseline hazards from 0; None where there is one.
+    """
 
     cases: CompleteCases
     fit: CoxFit
     follow_up: FollowUp
     event: BoolArray
     problem: str | None
+    strata: IntArray | None = None
 
     @property
     def parameters(self) -> int:
         """Return the number of columns."""
-        return int(self.cases.matrix.shape[1])
+        return len(self.fit.coefficients)
+
+    @property
+    def matrix(self) -> FloatArray:
+        """Return the columns it was fitted to."""
+        own = self.cases.matrix
+        return own if own.shape[1] == self.parameters else self.cases.covariates.matrix
+
+    @property
+    def within(self) -> FollowUp:
+        """Return the follow-up in which nobody is at risk with a subject of another stratum."""
+        return self.follow_up if self.strata is None else stratify(self.follow_up, self.strata)
 
 
 def fit_model(
     data: SurvivalData, cases: CompleteCases, cause: int, *, covariates_only: bool = False
 ) -> ModelFit:
-    """Fit the Cox model of one cause to complete cases, with or without the predictors."""
+    """Fit the Cox model of one cause to complete cases, with or without the predictors; no model twice."""
     follow_up = data.follow_up.take(cases.rows)
     event = np.asarray(follow_up.status == cause)
     matrix = cases.covariates.matrix if covariates_only else cases.matrix
-    return _judged(cases, fit_cox(follow_up, event, matrix), follow_up, event)
+    digest = hashlib.blake2b(str((cause, matrix.shape)).encode(), digest_size=16)
+    for part in (cases.rows, matrix):
+        digest.update(np.ascontiguousarray(part).data)
+    key = digest.digest()
+    if key not in data.fits:
+        data.fits[key] = fit_cox(follow_up, event, matrix)
+    return judge_fit(cases, data.fits[key], follow_up, event)
+
+
+def fit_within(
+    cases: CompleteCases,
+    follow_up: FollowUp,
+    strata: IntArray | None = None,
+    *,
+    covariates_only: bool = False,
+) -> ModelFit:
+    """Fit the Cox model of the event to the complete cases' own follow-up, each stratum with its hazard."""
+    event = np.asarray(follow_up.status == 1)
+    matrix = cases.covariates.matrix if covariates_only else cases.matrix
+    within = follow_up if strata is None else stratify(follow_up, strata)
+    return judge_fit(cases, fit_cox(within, event, matrix), follow_up, event, strata)
 
 
 def fit_subdistribution(data: SurvivalData, cases: CompleteCases, cause: int) -> ModelFit:
     """Fit Fine and Gray's model of one cause to complete cases."""
     follow_up = data.follow_up.take(cases.rows)
     fit = fit_fine_gray(follow_up, cause, cases.matrix)
-    return _judged(cases, fit, follow_up, np.asarray(follow_up.status == cause))
+    return judge_fit(cases, fit, follow_up, np.asarray(follow_up.status == cause))
 
 
-def _judged(cases: CompleteCases, fit: CoxFit, follow_up: FollowUp, event: BoolArray) -> ModelFit:
+def judge_fit(
+    cases: CompleteCases,
+    fit: CoxFit,
+    follow_up: FollowUp,
+    event: BoolArray,
+    strata: IntArray | None = None,
+) -> ModelFit:
+    """Say of a fitted model why it is not shown, if it is not."""
     problem = judge_events(int(event.sum()), len(fit.coefficients))
     if len(cases.rows) == 0:
         problem = "no subjects"
-    return ModelFit(cases, fit, follow_up, event, problem or fit.problem)
+    return ModelFit(cases, fit, follow_up, event, problem or fit.problem, strata)
 
 
 def model_variables(data: SurvivalData, model: str) -> tuple[str, ...]:

@@ -46,20 +46,22 @@ def table_rows(setting: Setting) -> Iterator[Result]:
     for group, members, flags in _groups(setting):
         size = int(members.sum())
         yield _row(setting, "subjects", "n", Estimate(value=float(size)), group=group, n=size, flags=flags)
-    for term in _continuous(setting):
+    for term in continuous_terms(setting):
         yield from _continuous_rows(setting, term)
-    for term in _categorical(setting):
+    for term in categorical_terms(setting):
         yield from _categorical_rows(setting, term)
 
 
-def _continuous(setting: Setting) -> list[str]:
+def continuous_terms(setting: Setting) -> list[str]:
+    """Return the variables that Table 1 describes by mean and quartiles."""
     declared = [name for name, c in setting.study.covariates.items() if c.type == "continuous"]
     binary = setting.study.binary_endpoints()
     ages = [name for name in AGES if name == "age_years" or name in setting.predictors]
     return ages + [name for name in declared if name not in binary]
 
 
-def _categorical(setting: Setting) -> list[str]:
+def categorical_terms(setting: Setting) -> list[str]:
+    """Return the variables that Table 1 describes by their levels' shares."""
     declared = [name for name, c in setting.study.covariates.items() if c.type == "categorical"]
     return list(dict.fromkeys((*TRAITS, *declared, *setting.study.binary_endpoints())))
 

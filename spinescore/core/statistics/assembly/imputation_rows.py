@@ -85,6 +85,15 @@ class ImputedEndpoint:
         cause = None if self.follow_up is None else self.endpoint
         return {"cohort": self.setting.cohort.name, "endpoint": self.endpoint, "cause": cause, **more}
 
+    def removed_flags(self, model: str) -> tuple[str, ...]:
+        """Flag a model that lost the endpoint itself from its covariates."""
+        return ("endpoint_in_model",) if self.removed.get(model) else ()
+
+    def removed_note(self, model: str) -> str | None:
+        """Name what the model lost so."""
+        removed = self.removed.get(model)
+        return f"left out as the endpoint itself: {', '.join(removed)}" if removed else None
+
     def fit(self, matrix: FloatArray) -> _Fit:
         """Fit the endpoint's model to one completed copy."""
         if self.follow_up is None:
@@ -157,6 +166,8 @@ def _missing_rows(data: ImputedEndpoint) -> Iterator[Result]:
                 Estimate(value=float(count)),
                 **data.keys(analysis="missing_data", statistic=statistic, model=model, term=term),
                 n=count,
+                flags=data.removed_flags(model),
+                note=data.removed_note(model),
             )
 
 
@@ -318,12 +329,11 @@ def _joint_rows(model: _Model, pooled: Pooled | str, shared: dict[str, Any]) -> 
 
 
 def _shared(data: ImputedEndpoint, model: _Model) -> dict[str, Any]:
-    pad, removed = data.setting.pad, data.removed.get(model.name, ())
+    pad = data.setting.pad
     variables = data.designs[model.name].variables
     parameters = model.cases.matrix.shape[1]
-    own = ("endpoint_in_model",) if removed else ()
     notes = (
-        f"left out as the endpoint itself: {', '.join(removed)}" if removed else None,
+        data.removed_note(model.name),
         dropped_note(model.cases.dropped),
         None if np.isnan(data.designs[model.name].matrix).any() else "no covariate missing",
     )
@@ -335,7 +345,10 @@ def _shared(data: ImputedEndpoint, model: _Model) -> dict[str, Any]:
         correction=pad.correction,
         n=len(data.pad),
         events=int(data.case.sum()),
-        flags=(*model_flags(pad, variables, data.events, parameters, model.cases.dropped), *own),
+        flags=(
+            *model_flags(pad, variables, data.events, parameters, model.cases.dropped),
+            *data.removed_flags(model.name),
+        ),
         note="; ".join(note for note in notes if note) or None,
     )
 

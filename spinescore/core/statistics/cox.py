@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 from scipy.stats import chi2
 
 from spinescore.core.statistics.estimate import BoolArray, Estimate, FloatArray, IntArray
 from spinescore.core.statistics.times import FollowUp
 
 MAX_ITERATIONS = 40
+VANISHING_INFORMATION = 1e-9  # of what there is at no effect, in any direction: only on the way to infinity
 VANISHING_RISK = 1e-100  # of a risk set against the largest risk: only on the way to infinity
 
 
@@ -44,19 +45,16 @@ class PartialLikelihood:
     """
 
     def __init__(self, follow_up: FollowUp, event: BoolArray, design: FloatArray) -> None:
-        order = np.argsort(follow_up.exit, kind="stable")
-        self.order = order
+        self.order, order = sort_by_exit(follow_up)
         exit_times, event = follow_up.exit[order], event[order]
-        self.design = np.ascontiguousarray(design[order], dtype=np.float64)
+        self.columns: FloatArray = np.asarray(design.T[:, order], dtype=np.float64, order="C")
         self.event_rows: IntArray = np.flatnonzero(event)
         self.event_times = exit_times[self.event_rows]
-        self.times, self.starts, self.time_of_event, self.deaths = np.unique(
-            self.event_times, return_index=True, return_inverse=True, return_counts=True
-        )
+        self.times, self.starts, self.time_of_event, self.deaths = count_ties(self.event_times)
         within = np.arange(len(self.event_rows)) - self.starts[self.time_of_event]
         self.fraction: FloatArray = within / self.deaths[self.time_of_event]
         self.first_at_risk = np.searchsorted(exit_times, self.times, side="left")
-        self.times_until_exit = np.searchsorted(self.times, exit_times, side="right")
+        self.times_until_exit = count_until(self.first_at_risk, len(exit_times))
         self._sort_entries(follow_up.entry[order], truncated=follow_up.truncated)
 
     def _sort_entries(self, entry: FloatArray, *, truncated: bool) -> None:
@@ -67,30 +65,49 @@ class PartialLikelihood:
             self.first_entered_later = np.searchsorted(entry[self.entry_order], self.times, side="left")
             self.times_until_entry = np.searchsorted(self.times, entry, side="right")
 
-    def _risk_sums(self, values: FloatArray) -> FloatArray:
-        """Sum ``values`` over the risk set of each event time; shape (m, ...)."""
-        sums = _suffix_sums(values)[self.first_at_risk]
-        if self.entry_order is not None:
-            sums = sums - _suffix_sums(values[self.entry_order])[self.first_entered_later]
-        return np.asarray(sums)
+    @property
+    def design(self) -> FloatArray:
+        """Return the columns as an array of shape (n, p), in the order of exits."""
+        return self.columns.T
+
+    def _risk_sum(self, values: FloatArray) -> FloatArray:
+        """Sum ``values`` over the risk set of each event time; shape (m,)."""
+        sums = np.cumsum(np.add.reduceat(values, self.first_at_risk)[::-1])[::-1]
+        if self.entry_order is None:
+            return sums
+        later = np.zeros(len(values) + 1)
+        np.cumsum(values[self.entry_order][::-1], out=later[1:])
+        return np.asarray(sums - later[::-1][self.first_entered_later])
+
+    def _by_event(self, values: FloatArray) -> FloatArray:
+        """Sum ``values`` over the risk set of each event, less what ties take off; shape (events,)."""
+        sums = self._risk_sum(values)
+        if len(self.times) == len(self.event_rows):
+            return sums
+        tied = np.add.reduceat(values[self.event_rows], self.starts)
+        k = self.time_of_event
+        return np.asarray(sums[k] - self.fraction * tied[k])
+
+    def log_likelihood(self, beta: FloatArray) -> float:
+        """Return the log-likelihood alone."""
+        eta = beta @ self.columns
+        eta -= eta.max(initial=-np.inf)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.sum(eta[self.event_rows]) - np.sum(np.log(self._by_event(np.exp(eta)))))
 
     def evaluate(self, beta: FloatArray) -> tuple[float, FloatArray, FloatArray, FloatArray]:
         """Return log-likelihood; per event score residuals, Efron means (events, p) and denominators."""
-        eta = self.design @ beta
+        eta = beta @ self.columns
         eta -= eta.max()
         risk = np.exp(eta)
-        weighted = risk[:, None] * self.design
-        rows, k, f = self.event_rows, self.time_of_event, self.fraction
-        s0, s1 = self._risk_sums(risk), self._risk_sums(weighted)
-        d0, d1 = (
-            np.add.reduceat(risk[rows], self.starts),
-            np.add.reduceat(weighted[rows], self.starts, axis=0),
-        )
-        denominators = s0[k] - f * d0[k]
+        rows = self.event_rows
+        denominators = self._by_event(risk)
+        means = np.empty((len(self.columns), len(rows)))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # judged by the caller
-            means = (s1[k] - f[:, None] * d1[k]) / denominators[:, None]
+            for j, column in enumerate(self.columns):
+                np.divide(self._by_event(risk * column), denominators, out=means[j])
             loglik = float(np.sum(eta[rows]) - np.sum(np.log(denominators)))
-        return loglik, self.design[rows] - means, means, denominators
+        return loglik, (self.columns[:, rows] - means).T, means.T, denominators
 
     def information(
         self, beta: FloatArray, means: FloatArray, denominators: FloatArray, weights: FloatArray | None = None
@@ -100,7 +117,7 @@ class PartialLikelihood:
         The double sum over times and risk sets is turned round (each subject is in the risk sets between
         entry and exit), so that one matrix product does it.
         """
-        eta = self.design @ beta
+        eta = beta @ self.columns
         risk = np.exp(eta - eta.max())
         w = np.ones(len(denominators)) if weights is None else weights
         per_time = np.add.reduceat(w / denominators, self.starts)
@@ -108,14 +125,37 @@ class PartialLikelihood:
         cumulative = np.concatenate([[0.0], np.cumsum(per_time)])
         exposure = cumulative[self.times_until_exit] - cumulative[self.times_until_entry]
         exposure[self.event_rows] -= tied[self.time_of_event]
-        squares = (self.design * (risk * exposure)[:, None]).T @ self.design
-        return np.asarray(squares - (means * w[:, None]).T @ means)
+        squares = (self.columns * (risk * exposure)) @ self.columns.T
+        return np.asarray(squares - (means.T * w) @ means)
 
 
-def _suffix_sums(values: FloatArray) -> FloatArray:
-    padded = np.zeros((len(values) + 1, *values.shape[1:]))
-    np.cumsum(values[::-1], axis=0, out=padded[1:])
-    return padded[::-1]
+def sort_by_exit(follow_up: FollowUp) -> tuple[IntArray, IntArray | slice]:
+    """Return the order of exits, ties as given, and the same to index by: all of it where it is in order."""
+    exits = follow_up.exit
+    if (exits[1:] >= exits[:-1]).all():
+        return np.arange(len(exits)), slice(None)
+    order = np.argsort(exits, kind="stable")
+    return order, order
+
+
+def count_until(starts: IntArray, n: int) -> IntArray:
+    """Return for each of n places how many of the ascending ``starts`` are at or before it.
+
+    >>> count_until(np.array([1, 3]), 4).tolist()
+    [0, 1, 1, 2]
+    """
+    return np.repeat(np.arange(len(starts) + 1), np.diff(starts, prepend=0, append=n))
+
+
+def count_ties(times: FloatArray) -> tuple[FloatArray, IntArray, IntArray, IntArray]:
+    """Return the distinct of some sorted times, where each starts, which one each is, and how many are it.
+
+    >>> [part.tolist() for part in count_ties(np.array([1.0, 1.0, 2.0]))]
+    [[1.0, 2.0], [0, 2], [0, 0, 1], [2, 1]]
+    """
+    new = np.concatenate([[True], times[1:] > times[:-1]])[: len(times)]
+    starts = np.flatnonzero(new)
+    return times[starts], starts, np.cumsum(new) - 1, np.diff(starts, append=len(times))
 
 
 def fit_cox(follow_up: FollowUp, event: BoolArray, design: FloatArray) -> CoxFit:
@@ -141,7 +181,10 @@ def fit_cox(follow_up: FollowUp, event: BoolArray, design: FloatArray) -> CoxFit
 class Likelihood(Protocol):
     """A log partial likelihood that can be maximised: what ``PartialLikelihood`` has."""
 
-    design: FloatArray
+    columns: FloatArray
+
+    def log_likelihood(self, beta: FloatArray) -> float:
+        """Return log-likelihood alone."""
 
     def evaluate(self, beta: FloatArray) -> tuple[float, FloatArray, FloatArray, FloatArray]:
         """Return log-likelihood, score residuals per event, their means and denominators."""
@@ -167,15 +210,18 @@ def fit_partial_likelihood(
     nothing = np.full(p, np.nan), np.full((p, p), np.nan)
     if events == 0:
         return CoxFit(*nothing, np.nan, np.nan, n, 0, "0 events")
-    centre, spread = design.mean(axis=0), design.std(axis=0)
+    columns = np.array(design.T, dtype=np.float64, order="C")
+    centre = columns.mean(axis=1)
+    columns -= centre[:, None]
+    spread = np.sqrt(np.einsum("ij,ij->i", columns, columns) / n)
     if p and (spread <= 1e-12 * (1 + np.abs(centre))).any():
         return CoxFit(*nothing, np.nan, np.nan, n, events, "constant predictor")
-    standard = (design - centre) / spread
-    likelihood = make_likelihood(standard)
-    null, *_ = likelihood.evaluate(np.zeros(p))
+    columns /= spread[:, None]
+    likelihood = make_likelihood(columns.T)
+    null = likelihood.log_likelihood(np.zeros(p))
     if p == 0:
         return CoxFit(*nothing, null, null, n, events)
-    if np.linalg.eigvalsh(standard.T @ standard / n)[0] < 1e-10:
+    if np.linalg.eigvalsh(columns @ columns.T / n)[0] < 1e-10:
         return CoxFit(*nothing, np.nan, null, n, events, "collinear")
     beta, covariance, loglik, problem = _maximise(likelihood, p)
     covariance = covariance / np.outer(spread, spread)
@@ -186,8 +232,8 @@ def _maximise(likelihood: Likelihood, p: int) -> tuple[FloatArray, FloatArray, f
     """Newton-Raphson with step halving; a step that does not shrink as the gain vanishes is separation."""
     beta = np.zeros(p)
     loglik, residuals, means, denominators = likelihood.evaluate(beta)
-    spans = np.ptp(likelihood.design, axis=0)
-    converged = False
+    spans = np.ptp(likelihood.columns, axis=1)
+    converged, first = False, np.eye(p)
     for iteration in range(MAX_ITERATIONS):
         if denominators.min() < VANISHING_RISK:
             return beta, np.full((p, p), np.nan), loglik, "separation"
@@ -197,6 +243,9 @@ def _maximise(likelihood: Likelihood, p: int) -> tuple[FloatArray, FloatArray, f
         except (LinAlgError, ValueError):
             problem = "separation" if iteration else "collinear"
             return beta, np.full((p, p), np.nan), loglik, problem
+        first = information if iteration == 0 else first
+        if converged and eigh(information, first, eigvals_only=True)[0] < VANISHING_INFORMATION:
+            return beta, np.full((p, p), np.nan), loglik, "separation"
         if converged:
             return beta, np.asarray(cho_solve(factor, np.eye(p))), loglik, None
         score = residuals.sum(axis=0)

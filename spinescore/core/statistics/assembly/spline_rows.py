@@ -16,9 +16,10 @@ from spinescore.core.statistics.assembly.survival_data import (
     fit_model,
     read_survival,
 )
-from spinescore.core.statistics.cox import compare_nested, measure_wald
+from spinescore.core.statistics.cox import compare_nested
 from spinescore.core.statistics.estimate import Estimate, FloatArray, normal_quantile
 from spinescore.core.statistics.splines import place_knots, restricted_cubic_spline
+from spinescore.core.statistics.wald import measure_wald
 from spinescore.domain import CurvePoint, Result
 
 SAMPLE = "own_n"

@@ -27,7 +27,7 @@ from spinescore.shell.render import draw_charts, render_html, render_pdf, table_
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 
-SOFTWARE = ("lifelines", "statsmodels", "scipy", "numpy", "polars", "duckdb")
+SOFTWARE = ("lifelines", "scikit-learn", "scipy", "numpy", "polars", "duckdb")
 RENDERED = ("report.html", "report.pdf", "results.json", "results.parquet")
 ANALYZE_FIRST = "Run `spinescore analyze STUDY.toml` (or `spinescore run STUDY.toml`) first."
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.discrete.discrete_model import Logit
 
 from spinescore.core.statistics.accuracy import measure_accuracy
 from spinescore.core.statistics.competing_risks import estimate_cumulative_incidence, gray_test
@@ -154,6 +155,22 @@ def test_models_on_different_n_are_not_compared() -> None:
     larger = fit_cox(f, f.status == 1, x)
     smaller = fit_cox(f.take(np.arange(90)), f.status[:90] == 1, x[:90, :1])
     assert compare_nested(smaller, larger).value is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_logistic_equals_statsmodels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(300, 3)) * [1, 10, 0.1] + [0, 70, 5]
+    case = rng.random(300) < 1 / (1 + np.exp(2 - x[:, 0]))
+    fit = fit_logistic(case, x)
+    theirs = Logit(case.astype(float), np.column_stack([np.ones(300), x])).fit(
+        method="newton", tol=1e-12, disp=0
+    )
+    np.testing.assert_allclose(fit.coefficients, theirs.params[1:], rtol=1e-8)
+    np.testing.assert_allclose(fit.covariance, theirs.cov_params()[1:, 1:], rtol=1e-7, atol=1e-14)
+    assert fit.log_likelihood == pytest.approx(theirs.llf, rel=1e-12)
+    fitted = 1 / (1 + np.exp(-fit.linear_predictor))
+    assert fitted.sum() == pytest.approx(case.sum(), rel=1e-9)
 
 
 def test_logistic_says_separation() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from spinescore.core.statistics.assembly.design import (
 from spinescore.core.statistics.assembly.rows import dropped_note, judge_events, make_row, model_flags
 from spinescore.core.statistics.assembly.setting import Predictor, Setting, spread
 from spinescore.core.statistics.discrimination import compare_auc, estimate_auc, measure_auc, trace_roc
+from spinescore.core.statistics.equivalent_fits import Fits
 from spinescore.core.statistics.estimate import BoolArray, Estimate, FloatArray, log_ratio_interval
 from spinescore.core.statistics.logistic import LogisticFit, compare_nested_logistic, fit_logistic
 from spinescore.domain import CurvePoint, Result
@@ -33,6 +34,7 @@ class BinaryData:
     designs: dict[str, Design]
     removed: dict[str, tuple[str, ...]]
     common: BoolArray
+    fits: Fits[LogisticFit] = field(default_factory=Fits, compare=False, repr=False)
 
     def keys(self, **more: Any) -> dict[str, Any]:
         """Return the keys every row of this endpoint has."""
@@ -128,17 +130,26 @@ def _cases_of(data: BinaryData, model: str, predictor: Predictor, sample: str) -
     )
 
 
-def _fit(case: BoolArray, matrix: FloatArray) -> tuple[LogisticFit, str | None]:
-    fit = fit_logistic(case, matrix)
+def _fit(
+    data: BinaryData, cases: CompleteCases, *, covariates_only: bool = False
+) -> tuple[LogisticFit, str | None]:
+    case = data.case[cases.rows]
+    fit = data.fits.get(
+        "logistic",
+        cases.rows,
+        cases.predictors[:, :0] if covariates_only else cases.predictors,
+        cases.covariates.matrix,
+        lambda matrix: fit_logistic(case, matrix),
+    )
     fewest = min(fit.events, fit.n - fit.events)
-    return fit, judge_events(fewest, matrix.shape[1]) or fit.problem
+    return fit, judge_events(fewest, len(fit.coefficients)) or fit.problem
 
 
 def _model_areas(data: BinaryData, model: str) -> Iterator[Result]:
     pad, level = data.setting.pad, data.setting.conf_level
     cases = _cases_of(data, model, pad, "own_n")
     case = data.case[cases.rows]
-    fits = [_fit(case, matrix) for matrix in (cases.covariates.matrix, cases.matrix)]
+    fits = [_fit(data, cases, covariates_only=alone) for alone in (True, False)]
     problem = fits[1][1] or fits[0][1]
     areas = [] if problem else [measure_auc(case, fit.linear_predictor) for fit, _ in fits]
     shared = data.keys(model=model, sample="own_n", validation="apparent", method="delong") | {
@@ -175,8 +186,7 @@ def _odds_ratios(data: BinaryData, model: str, sample: str) -> Iterator[Result]:
     setting = data.setting
     for predictor in setting.predictors.values():
         cases = _cases_of(data, model, predictor, sample)
-        case = data.case[cases.rows]
-        fit, problem = _fit(case, cases.matrix)
+        fit, problem = _fit(data, cases)
         sd = spread(predictor.values if sample == "own_n" else predictor.values[cases.rows])
         fewest = min(fit.events, fit.n - fit.events)
         variables = data.designs[model].variables
@@ -208,8 +218,7 @@ def _ratio(fit: LogisticFit, scale: float, conf_level: float) -> Estimate:
 def _likelihood_ratio(data: BinaryData, model: str) -> Iterator[Result]:
     pad = data.setting.pad
     cases = _cases_of(data, model, pad, "common_n")
-    case = data.case[cases.rows]
-    (smaller, first), (larger, second) = (_fit(case, m) for m in (cases.covariates.matrix, cases.matrix))
+    (smaller, first), (larger, second) = (_fit(data, cases, covariates_only=alone) for alone in (True, False))
     problem = second or first
     yield make_row(
         Estimate(problem=problem) if problem else compare_nested_logistic(smaller, larger),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from spinescore.core.statistics.assembly.design import CompleteCases, complete_c
 from spinescore.core.statistics.assembly.rows import judge_events
 from spinescore.core.statistics.assembly.setting import Predictor, Setting
 from spinescore.core.statistics.cox import CoxFit, fit_cox
+from spinescore.core.statistics.equivalent_fits import Fits
 from spinescore.core.statistics.estimate import BoolArray, FloatArray, IntArray
 from spinescore.core.statistics.fine_gray import fit_fine_gray
 from spinescore.core.statistics.times import FollowUp, make_follow_up, stratify
@@ -32,7 +32,7 @@ class SurvivalData:
     index: IntArray
     follow_up: FollowUp
     common: BoolArray
-    fits: dict[bytes, CoxFit] = field(default_factory=dict, compare=False, repr=False)
+    fits: Fits[CoxFit] = field(default_factory=Fits, compare=False, repr=False)
 
     @property
     def competing(self) -> str | None:
@@ -146,14 +146,15 @@ def fit_model(
     """Fit the Cox model of one cause to complete cases, with or without the predictors; no model twice."""
     follow_up = data.follow_up.take(cases.rows)
     event = np.asarray(follow_up.status == cause)
-    matrix = cases.covariates.matrix if covariates_only else cases.matrix
-    digest = hashlib.blake2b(str((cause, matrix.shape)).encode(), digest_size=16)
-    for part in (cases.rows, matrix):
-        digest.update(np.ascontiguousarray(part).data)
-    key = digest.digest()
-    if key not in data.fits:
-        data.fits[key] = fit_cox(follow_up, event, matrix)
-    return judge_fit(cases, data.fits[key], follow_up, event)
+    predictors = cases.predictors[:, :0] if covariates_only else cases.predictors
+    fit = data.fits.get(
+        f"cox {cause}",
+        cases.rows,
+        predictors,
+        cases.covariates.matrix,
+        lambda matrix: fit_cox(follow_up, event, matrix),
+    )
+    return judge_fit(cases, fit, follow_up, event)
 
 
 def fit_within(
@@ -173,7 +174,13 @@ def fit_within(
 def fit_subdistribution(data: SurvivalData, cases: CompleteCases, cause: int) -> ModelFit:
     """Fit Fine and Gray's model of one cause to complete cases."""
     follow_up = data.follow_up.take(cases.rows)
-    fit = fit_fine_gray(follow_up, cause, cases.matrix)
+    fit = data.fits.get(
+        f"fine-gray {cause}",
+        cases.rows,
+        cases.predictors,
+        cases.covariates.matrix,
+        lambda matrix: fit_fine_gray(follow_up, cause, matrix),
+    )
     return judge_fit(cases, fit, follow_up, np.asarray(follow_up.status == cause))
 
 

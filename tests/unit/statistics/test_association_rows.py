@@ -15,6 +15,8 @@ import pytest
 from spinescore.core.analysis import analyze
 from spinescore.core.statistics.incidence import estimate_rate, standardise_rate
 from spinescore.domain import Analysis, Cohort, Result
+from tests.unit.statistics.coverage_of_associations import count_held
+from tests.unit.statistics.coverage_of_repeats import honest_band
 from tests.unit.statistics.made_up_cohort import SETTINGS, make_cohort, make_study
 
 VARIANTS = ("robust", "strata", "age_scale", "landmark", "age_spline")
@@ -326,3 +328,11 @@ def test_order_of_subjects_changes_nothing() -> None:
             assert a.value is b.value, a
         else:
             assert a.value == pytest.approx(b.value, rel=1e-7, abs=1e-9), a
+
+
+def test_intervals_and_tests_keep_to_their_level_in_a_hundred_cohorts() -> None:
+    held = count_held(100, seed=3)
+    low, high = honest_band(100)
+    naive = held.pop("cluster, disregarded")
+    assert naive < low
+    assert {name: low <= count <= high for name, count in held.items()} == dict.fromkeys(held, True)

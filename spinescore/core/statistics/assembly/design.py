@@ -14,7 +14,7 @@ from spinescore.study import Study
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Columns of a model over the cohort's subjects; NaN where a covariate is unknown.
+    """Columns of a model over the cohort's subjects, each contiguous; NaN where a covariate is unknown.
 
     ``terms`` names each column (``age``, ``sex=M``), ``variables`` the covariate it comes from and
     ``references`` the level it is compared with (None for a continuous one).
@@ -28,7 +28,7 @@ class Design:
     def keep(self, columns: list[int]) -> Design:
         """Return the design with some columns only."""
         return Design(
-            self.matrix[:, columns],
+            self.matrix.T[columns].T,
             tuple(self.terms[i] for i in columns),
             tuple(self.variables[i] for i in columns),
             tuple(self.references[i] for i in columns),
@@ -40,7 +40,7 @@ class Design:
 
     def take(self, rows: IntArray) -> Design:
         """Return the design of some subjects."""
-        return Design(self.matrix[rows], self.terms, self.variables, self.references)
+        return Design(self.matrix.T[:, rows].T, self.terms, self.variables, self.references)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +55,25 @@ class CompleteCases:
     @property
     def matrix(self) -> FloatArray:
         """Return all columns, predictors first."""
-        return np.hstack([self.predictors, self.covariates.matrix])
+        return np.vstack([self.predictors.T, self.covariates.matrix.T]).T
 
 
 def complete_cases(
     predictors: FloatArray, covariates: Design, among: BoolArray | None = None
 ) -> CompleteCases:
     """Keep the rows known throughout (or those of ``among``) and drop covariates that do not vary there."""
-    complete = np.isfinite(predictors).all(axis=1) & np.isfinite(covariates.matrix).all(axis=1)
-    rows = np.flatnonzero(complete if among is None else complete & among)
+    complete = np.ones(len(predictors), dtype=bool) if among is None else among.copy()
+    for column in (*predictors.T, *covariates.matrix.T):
+        complete &= np.isfinite(column)
+    rows = np.flatnonzero(complete)
+    predictors = np.asarray(predictors.T[:, rows], order="C").T
     taken = covariates.take(rows)
     if len(rows) == 0:
-        return CompleteCases(rows, predictors[rows], taken, ())
-    varies = np.ptp(taken.matrix, axis=0) > 0
+        return CompleteCases(rows, predictors, taken, ())
+    varies = np.array([bool((column != column[0]).any()) for column in taken.matrix.T], dtype=bool)
     dropped = tuple(taken.terms[i] for i in np.flatnonzero(~varies))
-    return CompleteCases(
-        rows, predictors[rows], taken.keep([int(i) for i in np.flatnonzero(varies)]), dropped
-    )
+    kept = taken if varies.all() else taken.keep([int(i) for i in np.flatnonzero(varies)])
+    return CompleteCases(rows, predictors, kept, dropped)
 
 
 def read_numbers(subjects: pl.DataFrame, column: str) -> FloatArray:
@@ -114,7 +116,7 @@ def build_design(subjects: pl.DataFrame, study: Study, model_terms: tuple[str, .
     """Return a study model's covariates as columns: numbers as they are, categories against a reference."""
     parts = [_columns_of(subjects, study, name) for name in model_terms]
     return Design(
-        np.hstack([np.empty((len(subjects), 0)), *(part.matrix for part in parts)]),
+        np.vstack([np.empty((0, len(subjects))), *(part.matrix.T for part in parts)]).T,
         tuple(term for part in parts for term in part.terms),
         tuple(variable for part in parts for variable in part.variables),
         tuple(reference for part in parts for reference in part.references),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from spinescore.core.statistics.assembly.design import CompleteCases, complete_cases
+from spinescore.core.statistics.assembly.design import CompleteCases, Design, complete_cases
 from spinescore.core.statistics.assembly.rows import judge_events
 from spinescore.core.statistics.assembly.setting import Predictor, Setting
 from spinescore.core.statistics.cox import CoxFit, fit_cox
@@ -32,6 +32,7 @@ class SurvivalData:
     index: IntArray
     follow_up: FollowUp
     common: BoolArray
+    designs: dict[str, Design] = field(default_factory=dict, compare=False, repr=False)
     fits: Fits[CoxFit] = field(default_factory=Fits, compare=False, repr=False)
 
     @property
@@ -58,8 +59,9 @@ class SurvivalData:
 
     def complete(self, model: str, columns: FloatArray, sample: str, *, age: bool = True) -> CompleteCases:
         """Return the complete cases of a model and some predictor columns, in one of the two samples."""
-        design = self.setting.designs[model]
-        design = (design if age else design.without("age")).take(self.index)
+        if model not in self.designs:
+            self.designs[model] = self.setting.designs[model].take(self.index)
+        design = self.designs[model] if age else self.designs[model].without("age")
         return complete_cases(columns, design, self.common if sample == "common_n" else None)
 
 
@@ -141,9 +143,17 @@ class ModelFit:
 
 
 def fit_model(
-    data: SurvivalData, cases: CompleteCases, cause: int, *, covariates_only: bool = False
+    data: SurvivalData,
+    cases: CompleteCases,
+    cause: int,
+    *,
+    covariates_only: bool = False,
+    start: FloatArray | None = None,
 ) -> ModelFit:
-    """Fit the Cox model of one cause to complete cases, with or without the predictors; no model twice."""
+    """Fit the Cox model of one cause to complete cases, with or without the predictors; no model twice.
+
+    ``start`` is where the search for the maximum begins, and nothing else.
+    """
     follow_up = data.follow_up.take(cases.rows)
     event = np.asarray(follow_up.status == cause)
     predictors = cases.predictors[:, :0] if covariates_only else cases.predictors
@@ -152,23 +162,34 @@ def fit_model(
         cases.rows,
         predictors,
         cases.covariates.matrix,
-        lambda matrix: fit_cox(follow_up, event, matrix),
+        lambda matrix: fit_cox(follow_up, event, matrix, start),
     )
     return judge_fit(cases, fit, follow_up, event)
 
 
 def fit_within(
+    fits: Fits[CoxFit],
     cases: CompleteCases,
     follow_up: FollowUp,
     strata: IntArray | None = None,
     *,
     covariates_only: bool = False,
 ) -> ModelFit:
-    """Fit the Cox model of the event to the complete cases' own follow-up, each stratum with its hazard."""
+    """Fit the Cox model of the event to the complete cases' own follow-up, each stratum with its hazard.
+
+    ``fits`` are those of the same follow-up and strata.
+    """
     event = np.asarray(follow_up.status == 1)
-    matrix = cases.covariates.matrix if covariates_only else cases.matrix
+    predictors = cases.predictors[:, :0] if covariates_only else cases.predictors
     within = follow_up if strata is None else stratify(follow_up, strata)
-    return judge_fit(cases, fit_cox(within, event, matrix), follow_up, event, strata)
+    fit = fits.get(
+        "cox",
+        cases.rows,
+        predictors,
+        cases.covariates.matrix,
+        lambda matrix: fit_cox(within, event, matrix),
+    )
+    return judge_fit(cases, fit, follow_up, event, strata)
 
 
 def fit_subdistribution(data: SurvivalData, cases: CompleteCases, cause: int) -> ModelFit:

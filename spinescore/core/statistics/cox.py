@@ -158,7 +158,9 @@ def count_ties(times: FloatArray) -> tuple[FloatArray, IntArray, IntArray, IntAr
     return times[starts], starts, np.cumsum(new) - 1, np.diff(starts, append=len(times))
 
 
-def fit_cox(follow_up: FollowUp, event: BoolArray, design: FloatArray) -> CoxFit:
+def fit_cox(
+    follow_up: FollowUp, event: BoolArray, design: FloatArray, start: FloatArray | None = None
+) -> CoxFit:
     """Fit a Cox model by Newton-Raphson.
 
     Estimand: log hazard ratios per unit of each column, constant over time, cause-specific where others
@@ -170,11 +172,13 @@ def fit_cox(follow_up: FollowUp, event: BoolArray, design: FloatArray) -> CoxFit
     follow_up : FollowUp of n subjects
     event : boolean array of shape (n,)
     design : array of shape (n, p), finite, without constant columns
+    start : array of shape (p,), optional
+        Coefficients to begin at, e.g. those of a smaller model and zeros; zeros without it.
 
     Source: Efron 1977, JASA 72:557; Therneau and Grambsch 2000, ch. 3. Equal to R's ``coxph``.
     """
     return fit_partial_likelihood(
-        lambda standard: PartialLikelihood(follow_up, event, standard), design, int(event.sum())
+        lambda standard: PartialLikelihood(follow_up, event, standard), design, int(event.sum()), start
     )
 
 
@@ -194,7 +198,10 @@ class Likelihood(Protocol):
 
 
 def fit_partial_likelihood(
-    make_likelihood: Callable[[FloatArray], Likelihood], design: FloatArray, events: int
+    make_likelihood: Callable[[FloatArray], Likelihood],
+    design: FloatArray,
+    events: int,
+    start: FloatArray | None = None,
 ) -> CoxFit:
     """Maximise a partial likelihood on standardised columns; what has no maximum is told as ``problem``.
 
@@ -205,6 +212,8 @@ def fit_partial_likelihood(
     design : array of shape (n, p)
     events : int
         Of the cause of interest.
+    start : array of shape (p,), optional
+        Coefficients to begin at.
     """
     n, p = design.shape
     nothing = np.full(p, np.nan), np.full((p, p), np.nan)
@@ -223,14 +232,15 @@ def fit_partial_likelihood(
         return CoxFit(*nothing, null, null, n, events)
     if np.linalg.eigvalsh(columns @ columns.T / n)[0] < 1e-10:
         return CoxFit(*nothing, np.nan, null, n, events, "collinear")
-    beta, covariance, loglik, problem = _maximise(likelihood, p)
+    begin = np.zeros(p) if start is None or not np.isfinite(start).all() else start * spread
+    beta, covariance, loglik, problem = _maximise(likelihood, begin)
     covariance = covariance / np.outer(spread, spread)
     return CoxFit(beta / spread, covariance, loglik, null, n, events, problem)
 
 
-def _maximise(likelihood: Likelihood, p: int) -> tuple[FloatArray, FloatArray, float, str | None]:
+def _maximise(likelihood: Likelihood, beta: FloatArray) -> tuple[FloatArray, FloatArray, float, str | None]:
     """Newton-Raphson with step halving; a step that does not shrink as the gain vanishes is separation."""
-    beta = np.zeros(p)
+    p = len(beta)
     loglik, residuals, means, denominators = likelihood.evaluate(beta)
     spans = np.ptp(likelihood.columns, axis=1)
     converged, first = False, np.eye(p)

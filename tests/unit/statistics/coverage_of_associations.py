@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from spinescore.core.statistics.cox import CoxFit, compare_nested, fit_cox
+from spinescore.core.statistics.cox import CoxFit, compare_nested, fit_cox, measure_wald
 from spinescore.core.statistics.cox_residuals import robust_covariance, score_residuals
 from spinescore.core.statistics.estimate import BoolArray, FloatArray, normal_quantile
 from spinescore.core.statistics.incidence import standardise_rate
@@ -18,7 +18,6 @@ from spinescore.core.statistics.proportional_hazards import (
 )
 from spinescore.core.statistics.splines import place_knots, restricted_cubic_spline
 from spinescore.core.statistics.times import FollowUp, make_follow_up, stratify
-from spinescore.core.statistics.wald import measure_wald
 
 N, BETA, AGEING = 400, 0.1, 0.09
 Z = normal_quantile(0.95)

@@ -20,8 +20,10 @@ from spinescore.core.statistics.assembly.survival_data import (
     fit_within,
     read_survival,
 )
+from spinescore.core.statistics.cox import CoxFit
 from spinescore.core.statistics.cox_residuals import robust_covariance, score_residuals
-from spinescore.core.statistics.estimate import BoolArray, IntArray
+from spinescore.core.statistics.equivalent_fits import Fits
+from spinescore.core.statistics.estimate import BoolArray, FloatArray, IntArray
 from spinescore.core.statistics.splines import place_knots, restricted_cubic_spline
 from spinescore.core.statistics.times import FollowUp, make_follow_up
 from spinescore.domain import Result
@@ -65,13 +67,13 @@ def sensitivity_rows(setting: Setting, endpoint: str) -> Iterator[Result]:
     clusters = _read(data, setting.study.endpoints[endpoint].cluster)
     variants = list(_variants(data))
     for model in setting.study.models:
-        for predictor in _predictors(setting):
-            yield from _robust(data, model, predictor, None)
-            if clusters is not None:
-                yield from _robust(data, model, predictor, clusters)
-            for variant in variants:
-                yield from _refitted(data, model, predictor, variant)
-            if "age" in setting.designs[model].variables:
+        yield from _robust(data, model, None)
+        if clusters is not None:
+            yield from _robust(data, model, clusters)
+        for variant in variants:
+            yield from _refitted(data, model, variant)
+        if "age" in setting.designs[model].variables:
+            for predictor in _predictors(setting):
                 yield from _curved_age(data, model, predictor)
 
 
@@ -127,17 +129,19 @@ def _from_landmark(data: SurvivalData, landmark: float) -> Variant:
     return Variant("landmark", follow_up, usable, horizon_years=landmark)
 
 
-def _refitted(data: SurvivalData, model: str, predictor: Predictor, variant: Variant) -> Iterator[Result]:
+def _refitted(data: SurvivalData, model: str, variant: Variant) -> Iterator[Result]:
     design = data.setting.designs[model].without(*variant.without).take(data.index)
-    cases = complete_cases(data.values(predictor)[:, None], design, variant.usable)
-    follow_up = variant.follow_up.take(cases.rows)
-    strata = None if variant.strata is None else variant.strata[cases.rows]
-    found = fit_within(cases, follow_up, strata)
-    yield from _ratios(data, model, predictor, found, variant)
-    if strata is not None and predictor is data.setting.pad:
-        base = fit_within(cases, follow_up, strata, covariates_only=True)
-        yield from concordance_rows(data, model, found, base, variant=variant.name)
-        yield from proportionality_rows(data, model, found, variant=variant.name)
+    fits: Fits[CoxFit] = Fits()
+    for predictor in _predictors(data.setting):
+        cases = complete_cases(data.values(predictor)[:, None], design, variant.usable)
+        follow_up = variant.follow_up.take(cases.rows)
+        strata = None if variant.strata is None else variant.strata[cases.rows]
+        found = fit_within(fits, cases, follow_up, strata)
+        yield from _ratios(data, model, predictor, found, variant)
+        if strata is not None and predictor is data.setting.pad:
+            base = fit_within(fits, cases, follow_up, strata, covariates_only=True)
+            yield from concordance_rows(data, model, found, base, variant=variant.name)
+            yield from proportionality_rows(data, model, found, variant=variant.name)
 
 
 def _ratios(
@@ -173,36 +177,40 @@ def _ratios(
         )
 
 
-def _robust(
-    data: SurvivalData, model: str, predictor: Predictor, clusters: Factor | None
-) -> Iterator[Result]:
+def _robust(data: SurvivalData, model: str, clusters: Factor | None) -> Iterator[Result]:
     """Yield the main estimates with the sandwich variance, of subjects or of clusters."""
     design = data.setting.designs[model].take(data.index)
     known = None if clusters is None else clusters.codes >= 0
-    cases = complete_cases(data.values(predictor)[:, None], design, known)
-    found = fit_model(data, cases, 1)
-    numbers, note = None, None
-    flags: tuple[str, ...] = ()
-    if clusters is not None:
-        _, numbers = np.unique(clusters.codes[cases.rows], return_inverse=True)
-        count = int(numbers.max(initial=-1)) + 1
-        note = f"clusters: {clusters.name} ({count})"
-        flags = ("few_clusters",) if count < FEW_CLUSTERS else ()
-        if count <= found.parameters and not found.problem:  # the covariance would be singular
-            found = replace(found, problem=f"{count} clusters, {found.parameters} parameters")
-    variant = Variant("robust", data.follow_up, np.empty(0, dtype=bool), note=note)
+    variant = Variant("robust", data.follow_up, np.empty(0, dtype=bool))
     method = "sandwich" if clusters is None else "cluster"
-    yield from _ratios(
-        data, model, predictor, _with_robust(found, numbers), variant, method=method, more_flags=flags
-    )
+    fits: Fits[CoxFit] = Fits()
+    for predictor in _predictors(data.setting):
+        cases = complete_cases(data.values(predictor)[:, None], design, known)
+        found, numbers = fit_model(data, cases, 1), None
+        flags: tuple[str, ...] = ()
+        if clusters is not None:
+            _, numbers = np.unique(clusters.codes[cases.rows], return_inverse=True)
+            count = int(numbers.max(initial=-1)) + 1
+            variant = replace(variant, note=f"clusters: {clusters.name} ({count})")
+            flags = ("few_clusters",) if count < FEW_CLUSTERS else ()
+            if count <= found.parameters and not found.problem:  # the covariance would be singular
+                found = replace(found, problem=f"{count} clusters, {found.parameters} parameters")
+        found = _with_robust(fits, found, numbers)
+        yield from _ratios(data, model, predictor, found, variant, method=method, more_flags=flags)
 
 
-def _with_robust(found: ModelFit, clusters: IntArray | None) -> ModelFit:
+def _with_robust(fits: Fits[CoxFit], found: ModelFit, clusters: IntArray | None) -> ModelFit:
+    """Return the fit with the sandwich for its covariance, which follows lines as the model's own does."""
     if found.problem:
         return found
-    residuals = score_residuals(found.follow_up, found.event, found.matrix, found.fit)
-    covariance = robust_covariance(residuals, found.fit.covariance, clusters)
-    return replace(found, fit=replace(found.fit, covariance=covariance))
+
+    def make(matrix: FloatArray) -> CoxFit:
+        residuals = score_residuals(found.follow_up, found.event, matrix, found.fit)
+        return replace(found.fit, covariance=robust_covariance(residuals, found.fit.covariance, clusters))
+
+    cases = found.cases
+    robust = fits.get("sandwich", cases.rows, cases.predictors, cases.covariates.matrix, make)
+    return replace(found, fit=replace(found.fit, covariance=robust.covariance))
 
 
 def _curved_age(data: SurvivalData, model: str, predictor: Predictor) -> Iterator[Result]:

@@ -16,10 +16,9 @@ from spinescore.core.statistics.assembly.survival_data import (
     fit_model,
     read_survival,
 )
-from spinescore.core.statistics.cox import compare_nested
+from spinescore.core.statistics.cox import compare_nested, measure_wald
 from spinescore.core.statistics.estimate import Estimate, FloatArray, normal_quantile
 from spinescore.core.statistics.splines import place_knots, restricted_cubic_spline
-from spinescore.core.statistics.wald import measure_wald
 from spinescore.domain import CurvePoint, Result
 
 SAMPLE = "own_n"
@@ -61,7 +60,9 @@ def fit_spline(data: SurvivalData, model: str) -> SplineFit:
     knots = place_knots(pad, data.setting.study.analysis.knots) if pad.size else np.empty(0)
     curved = straight
     if len(knots) >= 3:
-        curved = fit_model(data, replace(cases, predictors=restricted_cubic_spline(pad, knots)), 1)
+        start = np.insert(straight.fit.coefficients, 1, np.zeros(len(knots) - 2))
+        basis = replace(cases, predictors=restricted_cubic_spline(pad, knots))
+        curved = fit_model(data, basis, 1, start=start)
     return SplineFit(curved, straight, without, pad, knots)
 
 

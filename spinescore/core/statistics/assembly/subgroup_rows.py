@@ -95,20 +95,22 @@ def _fit_interaction(data: SurvivalData, model: str, factor: Factor) -> _Interac
     design = data.setting.designs[model].take(data.index)
     complete = np.isfinite(values) & np.isfinite(design.matrix).all(axis=1)
     counted = complete & (factor.codes >= 0)
-    events = np.bincount(factor.codes[counted & (data.follow_up.status == 1)], minlength=len(factor.levels))
-    shown = np.flatnonzero(events >= FEWEST_EVENTS)
+    happened = factor.codes[counted & (data.follow_up.status == 1)]
+    shown = np.flatnonzero(np.bincount(happened, minlength=len(factor.levels)) >= FEWEST_EVENTS)
     present = np.unique(factor.codes[counted])
     left_out = tuple(factor.levels[level] for level in present if level not in shown)
     among = complete & np.isin(factor.codes, shown)
-    indicators = np.column_stack(
-        [np.empty((len(values), 0)), *(factor.codes == level for level in shown[1:])]
-    )
-    design = _with_levels(design, factor.name, indicators)
+    if len(shown) < 2:
+        alone = _fit(data, values[:, None], design.without(factor.name), among)
+        return _Interaction(alone, alone, left_out, "one group")
+    indicators = np.column_stack([factor.codes == level for level in shown[1:]]).astype(np.float64)
+    if factor.name not in design.variables or left_out:
+        design = _with_levels(design, factor.name, indicators)
     smaller = _fit(data, values[:, None], design, among)
     slopes = np.hstack([values[:, None], values[:, None] * indicators])
-    larger = _fit(data, slopes, design, among)
-    problem = "one group" if len(shown) < 2 else larger.problem or smaller.problem
-    return _Interaction(smaller, larger, left_out, problem)
+    start = np.insert(smaller.fit.coefficients, 1, np.zeros(indicators.shape[1]))
+    larger = _fit(data, slopes, design, among, start)
+    return _Interaction(smaller, larger, left_out, larger.problem or smaller.problem)
 
 
 def _with_levels(design: Design, name: str, indicators: FloatArray) -> Design:
@@ -123,5 +125,11 @@ def _with_levels(design: Design, name: str, indicators: FloatArray) -> Design:
     )
 
 
-def _fit(data: SurvivalData, predictors: FloatArray, design: Design, among: BoolArray) -> ModelFit:
-    return fit_model(data, complete_cases(predictors, design, among), 1)
+def _fit(
+    data: SurvivalData,
+    predictors: FloatArray,
+    design: Design,
+    among: BoolArray,
+    start: FloatArray | None = None,
+) -> ModelFit:
+    return fit_model(data, complete_cases(predictors, design, among), 1, start=start)

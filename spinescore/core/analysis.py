@@ -21,6 +21,7 @@ from spinescore.core.statistics.assembly.firth_rows import firth_rows
 from spinescore.core.statistics.assembly.follow_up_rows import follow_up_curves, follow_up_rows
 from spinescore.core.statistics.assembly.imputation_rows import imputation_rows
 from spinescore.core.statistics.assembly.multiplicity_rows import adjust_families
+from spinescore.core.statistics.assembly.prediction_rows import freeze_models, judge_predictions
 from spinescore.core.statistics.assembly.repeated_rows import (
     Repeated,
     change_curves,
@@ -77,9 +78,15 @@ def analyze(
         flags = correction_flags.get(cohort.name, ())
         setting = prepare_setting(cohort, study, correction_method, flags, primary=cohort.name == primary)
         settings.append(setting)
+    trained = freeze_models(next((s for s in settings if s.primary), settings[0])) if settings else {}
+    for setting in settings:
         repeated = read_repeats(setting)
         results.extend(_rows(setting, repeated))
         curves.extend(_lines(setting, repeated))
+        for endpoint in (*study.binary_endpoints(), *study.survival_endpoints()):
+            predictions = judge_predictions(setting, endpoint, trained)
+            results.extend(predictions.results)
+            curves.extend(predictions.curves)
         rows["points"].append(scatter_points(setting))
         rows["changes"].append(subject_changes(setting, repeated))
         rows["repeats"].append(same_day_pairs(setting, repeated))

@@ -77,7 +77,7 @@ def concordance_table(material: Material) -> Table:
 
 def _concordance_row(material: Material, cohort: str, endpoint: str, model: str) -> Row:
     results, pad = material.results, material.pad(cohort)
-    keys = {"endpoint": endpoint, "model": model}
+    keys = {"endpoint": endpoint, "model": model, "validation": "apparent", "method": "harrell"}
     alone = results.find(cohort, "concordance", "c", predictor=None, **keys)
     cells = (
         Cell(text=model),
@@ -85,6 +85,6 @@ def _concordance_row(material: Material, cohort: str, endpoint: str, model: str)
         estimate_cell(alone, "index"),
         estimate_cell(results.find(cohort, "concordance", "c", predictor=pad, **keys), "index"),
         estimate_cell(results.find(cohort, "concordance_difference", "c_difference", **keys), "difference"),
-        p_cell(results.find(cohort, "cox", "lr_chi2", predictor=pad, **keys)),
+        p_cell(results.find(cohort, "cox", "lr_chi2", predictor=pad, endpoint=endpoint, model=model)),
     )
     return Row(cells=cells, kind="indent")

@@ -143,7 +143,12 @@ def key_figures(material: Material, cohort: str) -> KeyFigures:
         )
         figures.append(_figure("Difference in AUC", contrast, "difference", detail))
     if hazard is not None:
-        keys = {"endpoint": hazard.endpoint, "model": hazard.model}
+        keys = {
+            "endpoint": hazard.endpoint,
+            "model": hazard.model,
+            "validation": "apparent",
+            "method": "harrell",
+        }
         change = results.find(cohort, "concordance_difference", "c_difference", **keys)
         detail = (
             f"PAD added to {hazard.model}, {in_sentence(material.endpoint_title(hazard.endpoint or ''))}; "

@@ -301,8 +301,9 @@ def _fitted_row(material: Material, cohort: str, endpoint: str, model: str) -> R
     results, pad = material.results, material.pad(cohort)
     keys = {"endpoint": endpoint, "model": model, "predictor": pad}
     odds = results.find(cohort, "logistic", "or_per_sd", sample="own_n", **keys)
-    alone = results.find(cohort, "auc", "auc", endpoint=endpoint, model=model, predictor=None)
-    both = results.find(cohort, "auc", "auc", **keys)
+    fitted = keys | {"validation": "apparent"}
+    alone = results.find(cohort, "auc", "auc", **fitted | {"predictor": None})
+    both = results.find(cohort, "auc", "auc", **fitted)
     cells = (
         Cell(text=model),
         Cell(text=events_of(odds)),
@@ -310,7 +311,7 @@ def _fitted_row(material: Material, cohort: str, endpoint: str, model: str) -> R
         estimate_cell(odds, "ratio"),
         Cell(text="" if alone is None else format_estimate(alone, "index").partition(" (")[0]),
         Cell(text="" if both is None else format_estimate(both, "index").partition(" (")[0]),
-        estimate_cell(results.find(cohort, "auc_difference", "auc_difference", **keys), "difference"),
+        estimate_cell(results.find(cohort, "auc_difference", "auc_difference", **fitted), "difference"),
         p_cell(results.find(cohort, "logistic", "lr_chi2", **keys)),
     )
     return Row(cells=cells, kind="indent")

@@ -129,10 +129,7 @@ def freeze_subdistribution(follow_up: FollowUp, cause: int, design: FloatArray, 
 
 
 def fit_risk_model(follow_up: FollowUp, design: FloatArray) -> FittedRisk:
-    """Fit the Cox model of the event and, where events compete, that of the competing event.
-
-    The competing event's model has the same covariates; with fewer than 5 such events, no more of them than
-    covariates, or no maximum, it has none (its hazard is then everybody's), which is told in ``simplified``.
+    """Fit the Cox model of the event and, where events compete, that of the competing event; freeze them.
 
     Parameters
     ----------
@@ -141,24 +138,34 @@ def fit_risk_model(follow_up: FollowUp, design: FloatArray) -> FittedRisk:
 
     Source: Benichou and Gail 1990, Biometrics 46:813; Cheng, Fine and Wei 1998.
     """
-    event = np.asarray(follow_up.status == 1)
-    fit = fit_cox(follow_up, event, design)
+    causes = [np.asarray(follow_up.status == cause) for cause in (1, 2)]
+    fit = fit_cox(follow_up, causes[0], design)
+    second = None if fit.problem or not causes[1].any() else fit_cox(follow_up, causes[1], design)
+    return freeze_risk_model(follow_up, design, fit, second)
+
+
+def freeze_risk_model(
+    follow_up: FollowUp, design: FloatArray, fit: CoxFit, competing: CoxFit | None
+) -> FittedRisk:
+    """Return the absolute-risk model of the Cox fits of the event and of the competing event, if any.
+
+    The competing event's model has the same covariates; with fewer than 5 such events, no more of them than
+    covariates, or no maximum, it has none (its hazard is then everybody's), which is told in ``simplified``.
+    """
     if fit.problem:
         return FittedRisk(None, fit, fit.problem)
-    own = freeze_cox(follow_up, event, design, fit)
-    competing = np.asarray(follow_up.status == 2)
-    if not competing.any():
+    own = freeze_cox(follow_up, np.asarray(follow_up.status == 1), design, fit)
+    if competing is None:
         return FittedRisk(RiskModel(own), fit)
-    count = int(competing.sum())
-    second = fit_cox(follow_up, competing, design)
-    problem = f"{count} events" if count < FEWEST_EVENTS or count <= design.shape[1] else second.problem
+    event = np.asarray(follow_up.status == 2)
+    count, p = competing.events, design.shape[1]
+    problem = f"{count} events" if count < FEWEST_EVENTS or count <= p else competing.problem
     if problem:
         nobody = design[:, :0]
-        plain = freeze_cox(follow_up, competing, nobody, fit_cox(follow_up, competing, nobody))
-        p = design.shape[1]
+        plain = freeze_cox(follow_up, event, nobody, fit_cox(follow_up, event, nobody))
         other = FrozenHazard(np.zeros(p), np.zeros(p), plain.times, plain.jumps)
     else:
-        other = freeze_cox(follow_up, competing, design, second)
+        other = freeze_cox(follow_up, event, design, competing)
     return FittedRisk(RiskModel(own, other), fit, None, problem)
 
 

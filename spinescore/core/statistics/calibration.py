@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq
@@ -98,7 +98,8 @@ def end_follow_up(follow_up: FollowUp, horizon_years: float) -> tuple[FollowUp, 
     return FollowUp(follow_up.entry, exit, status).take(kept), np.asarray(kept)
 
 
-def _judge(follow_up: FollowUp, horizon_years: float, parameters: int = 0) -> str | None:
+def judge_horizon(follow_up: FollowUp, horizon_years: float, parameters: int = 0) -> str | None:
+    """Return why nothing is said of risks at a horizon: follow-up too short, too few events; or None."""
     events = int(((follow_up.status == 1) & (follow_up.exit <= horizon_years)).sum())
     if not (follow_up.exit >= horizon_years).any():
         return "beyond follow-up"
@@ -112,9 +113,9 @@ def estimate_observed_risk(follow_up: FollowUp, horizon_years: float, conf_level
 
     Variance: infinitesimal jackknife; Greenwood's if nothing competes; interval log-log.
     """
-    if problem := _judge(follow_up, horizon_years):
+    if problem := judge_horizon(follow_up, horizon_years):
         return Estimate(problem=problem)
-    if (follow_up.status == 2).any():
+    if (follow_up.status == 2).any() or not follow_up.truncated:  # the two variances are one then
         curve = estimate_cumulative_incidence(follow_up, 1, conf_level)
         last = curve.at(horizon_years)
         value, lower, upper = (float(a[last]) for a in (curve.values, curve.lower, curve.upper))
@@ -145,7 +146,8 @@ def compare_in_the_large(predicted: FloatArray, observed: Estimate, conf_level: 
     if not mean > 0:
         return found | dict.fromkeys(names, Estimate(problem="all predicted risks are 0"))
     ratio = float(np.log(observed.value / mean))
-    found["o_e_ratio"] = log_ratio_interval(ratio, observed.se / observed.value, conf_level)
+    spread = observed.se / observed.value
+    found["o_e_ratio"] = replace(log_ratio_interval(ratio, spread, conf_level), p_value=None)
     link, target = cloglog(predicted), observed.value
     if not 0 < target < 1:
         return found | {"calibration_intercept": Estimate(problem="observed risk is 1")}
@@ -179,7 +181,7 @@ def estimate_calibration_slope(
     Source: van Houwelingen 2000, Stat Med 19:3401; Austin et al. 2022, Diagn Progn Res 6:2.
     """
     competing = bool((follow_up.status == 2).any())
-    if problem := _judge(follow_up, horizon_years):
+    if problem := judge_horizon(follow_up, horizon_years):
         return Estimate(problem=problem)
     ended, kept = end_follow_up(follow_up, horizon_years)
     fit = fit_outcome(ended, cloglog(predicted[kept])[:, None], competing=competing)
@@ -203,7 +205,7 @@ def smooth_calibration(
     placed = place_knots(link, knots) if len(link) else np.empty(0)
     if len(placed) < FEWEST_KNOTS:
         return None, "too few distinct predicted risks"
-    if problem := _judge(follow_up, horizon_years, len(placed) - 1):
+    if problem := judge_horizon(follow_up, horizon_years, len(placed) - 1):
         return None, problem
     columns = restricted_cubic_spline(link, placed)
     ended, kept = end_follow_up(follow_up, horizon_years)
@@ -263,7 +265,9 @@ def compare_binary_in_the_large(
     return {
         "observed_risk": Estimate(value=share, se=se),
         "mean_predicted_risk": Estimate(value=mean),
-        "o_e_ratio": log_ratio_interval(float(np.log(share / mean)), se / share, conf_level),
+        "o_e_ratio": replace(
+            log_ratio_interval(float(np.log(share / mean)), se / share, conf_level), p_value=None
+        ),
         "calibration_intercept": normal_interval(
             shift, float(1 / np.sqrt(np.sum(fitted * (1 - fitted)))), conf_level
         ),

@@ -9,6 +9,8 @@ import numpy as np
 from spinescore.core.statistics.estimate import BoolArray, FloatArray, IntArray
 from spinescore.core.statistics.times import FollowUp
 
+LARGEST_TABLE = 500_000  # thresholds times event times counted at once
+
 
 @dataclass(frozen=True, slots=True)
 class DecisionCurve:
@@ -37,7 +39,7 @@ def trace_net_benefit(
 
     Estimand: P(above) [F - (1 - F) t / (1 - t)], F the risk by the horizon among those above. Estimator of
     F: Aalen-Johansen among them, 1 - Kaplan-Meier if nothing competes; left truncation through risk sets.
-    Nobody above: 0. Time: the subjects are looked at once, then each threshold costs the event times.
+    Nobody above: 0. The subjects are looked at once, then each threshold costs the event times.
 
     Parameters
     ----------
@@ -49,53 +51,61 @@ def trace_net_benefit(
     Source: Vickers et al. 2008, BMC Med Inform Decis Mak 8:53; equal to ``dcurves::dca`` and its formulas.
     """
     n, k = len(predicted), len(thresholds)
-    times = np.unique(follow_up.exit[(follow_up.status != 0) & (follow_up.exit <= horizon_years)])
     above: IntArray = np.searchsorted(thresholds, predicted, side="right")
-    order = np.argsort(above, kind="stable")
-    starts = np.searchsorted(above[order], np.arange(k + 2))
-    counter = _RiskSets(follow_up, times, horizon_years)
-    risk, share = np.full(k + 1, np.nan), np.zeros(k + 1)
-    for group in range(k, -1, -1):
-        counter.add(order[starts[group] : starts[group + 1]])
-        share[group] = counter.size / max(n, 1)
-        risk[group] = counter.incidence()
+    size, risk = _incidence_above(follow_up, above, k, horizon_years)
+    share = size / max(n, 1)
     model = np.where(share[1:] > 0, _weigh(share[1:], risk[1:], thresholds), 0.0)
     return DecisionCurve(thresholds, model, _weigh(np.ones(k), np.full(k, risk[0]), thresholds))
 
 
-class _RiskSets:
-    """Counts at each event time of a group that grows, highest risk first."""
+def _incidence_above(
+    follow_up: FollowUp, above: IntArray, k: int, horizon_years: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return size and cumulative incidence of those at or above each threshold; shape (k + 1,), all first.
 
-    def __init__(self, follow_up: FollowUp, times: FloatArray, horizon_years: float) -> None:
-        m = len(times)
-        self.size, self.horizon, self.last_exit = 0, horizon_years, -np.inf
-        self.exit, self.status = follow_up.exit, follow_up.status
-        self.until = np.searchsorted(times, follow_up.exit, side="right")
-        self.entered = np.searchsorted(times, follow_up.entry, side="right")
-        self.came, self.left = np.zeros(m + 1), np.zeros(m + 1)
-        self.own, self.all_events = np.zeros(m), np.zeros(m)
+    Counts by threshold and event time are summed from the highest threshold down, a few thresholds at once.
+    """
+    early = (follow_up.status != 0) & (follow_up.exit <= horizon_years)
+    times = np.unique(follow_up.exit[early])
+    m = len(times)
+    until = np.searchsorted(times, follow_up.exit, side="right")
+    entered = np.searchsorted(times, follow_up.entry, side="right")
+    own = early & (follow_up.status == 1)
+    last_exit = np.full(k + 1, -np.inf)
+    np.maximum.at(last_exit, above, follow_up.exit)
+    last_exit = np.maximum.accumulate(last_exit[::-1])[::-1]
+    order = np.argsort(above, kind="stable")
+    starts = np.searchsorted(above[order], np.arange(k + 2))
+    risk, carried = np.full(k + 1, np.nan), np.zeros((3, m + 1))
+    step = max(1, LARGEST_TABLE // (m + 1))
+    for stop in range(k + 1, 0, -step):
+        start = max(stop - step, 0)
+        rows = order[starts[start] : starts[stop]]
+        cell = (above[rows] - start) * (m + 1)
+        counts = [
+            np.bincount(cell + entered[rows], minlength=(stop - start) * (m + 1))
+            - np.bincount(cell + until[rows], minlength=(stop - start) * (m + 1)),
+            *(
+                np.bincount((cell + until[rows] - 1)[kind[rows]], minlength=(stop - start) * (m + 1))
+                for kind in (own, early)
+            ),
+        ]
+        tables = np.reshape(counts, (3, stop - start, m + 1))[:, ::-1].astype(np.float64)
+        tables[:, 0] += carried
+        tables = np.cumsum(tables, axis=1)
+        carried = tables[:, -1]
+        risk[start:stop] = _read_off(tables[:, ::-1], last_exit[start:stop] < horizon_years)
+    return np.cumsum(np.diff(starts)[::-1])[::-1].astype(np.float64), risk
 
-    def add(self, rows: IntArray) -> None:
-        """Add subjects to the group."""
-        if len(rows) == 0:
-            return
-        m = len(self.own)
-        self.size += len(rows)
-        self.last_exit = max(self.last_exit, float(self.exit[rows].max()))
-        self.came += np.bincount(self.entered[rows], minlength=m + 1)
-        self.left += np.bincount(self.until[rows], minlength=m + 1)
-        early = self.exit[rows] <= self.horizon
-        for total, kind in ((self.own, self.status[rows] == 1), (self.all_events, self.status[rows] != 0)):
-            total += np.bincount(self.until[rows[early & kind]] - 1, minlength=m)[:m]
 
-    def incidence(self) -> float:
-        """Return the group's cumulative incidence by the horizon; NaN if its follow-up ends before."""
-        at_risk = np.maximum(np.cumsum(self.came - self.left)[:-1], 1.0)
-        survival = np.cumprod(1 - self.all_events / at_risk)
-        if self.last_exit < self.horizon and not (len(survival) and survival[-1] <= 0):
-            return float("nan")
-        before = np.concatenate([[1.0], survival[:-1]]) if len(survival) else survival
-        return float(np.sum(before * self.own / at_risk))
+def _read_off(tables: FloatArray, too_short: BoolArray) -> FloatArray:
+    """Return each group's cumulative incidence from its counts; NaN if its follow-up is too short."""
+    came_and_left, own, events = tables
+    at_risk = np.maximum(np.cumsum(came_and_left, axis=1)[:, :-1], 1.0)
+    survival = np.cumprod(1 - events[:, :-1] / at_risk, axis=1)
+    before = np.hstack([np.ones((len(survival), 1)), survival])
+    incidence = np.sum(before[:, :-1] * own[:, :-1] / at_risk, axis=1)
+    return np.where(too_short & (before[:, -1] > 0), np.nan, incidence)
 
 
 def trace_binary_net_benefit(case: BoolArray, predicted: FloatArray, thresholds: FloatArray) -> DecisionCurve:

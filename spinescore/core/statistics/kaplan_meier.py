@@ -10,6 +10,8 @@ from scipy.stats import chi2
 from spinescore.core.statistics.estimate import Estimate, FloatArray, IntArray, normal_quantile
 from spinescore.core.statistics.times import FollowUp, RiskTable, count_at_risk, tabulate_risk
 
+ROUNDING = 1e-12  # an incidence summed to 1 may miss it by as much
+
 
 @dataclass(frozen=True, slots=True)
 class StepCurve:
@@ -29,7 +31,7 @@ class StepCurve:
 
 def log_log_interval(values: FloatArray, se: FloatArray, conf_level: float) -> tuple[FloatArray, FloatArray]:
     """Return exp(-exp(log(-log p) -+ z se / (p log p))): within (0, 1), NaN at 0 and 1."""
-    inside = (values > 0) & (values < 1) & np.isfinite(se)
+    inside = (values > 0) & (values < 1 - ROUNDING) & np.isfinite(se)
     p = np.where(inside, values, 0.5)
     theta = np.log(-np.log(p))
     half = normal_quantile(conf_level) * np.where(inside, se, 0.0) / np.abs(p * np.log(p))

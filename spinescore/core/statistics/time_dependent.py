@@ -182,11 +182,12 @@ def measure_ipa(brier: Measure, null: Measure) -> Measure:
     return Measure(1 - ratio, (ratio * null.influence - brier.influence) / null.value)
 
 
-def estimate_measure(measure: Measure, conf_level: float) -> Estimate:
-    """Return an AUC or Brier score with its interval, kept within [0, 1]."""
+def estimate_measure(measure: Measure, conf_level: float, *, bounded: bool = True) -> Estimate:
+    """Return a measure with its interval; that of an AUC or Brier score is kept within [0, 1]."""
     if measure.problem:
         return Estimate(problem=measure.problem)
-    return clip_to_unit(normal_interval(measure.value, measure.se, conf_level))
+    interval = normal_interval(measure.value, measure.se, conf_level)
+    return clip_to_unit(interval) if bounded else interval
 
 
 def compare_measures(first: Measure, second: Measure, conf_level: float, *, test: bool) -> Estimate:

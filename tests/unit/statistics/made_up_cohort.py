@@ -37,7 +37,11 @@ SETTINGS: dict[str, Any] = {
         "Model 3": ["age", "sex", "bmi", "prevalent", "smoking"],
         "No age": ["sex"],
     },
-    "analysis": {"primary": {"endpoint": "fracture", "model": "Model 1"}, "horizons_years": [5.0, 50.0]},
+    "analysis": {
+        "primary": {"endpoint": "fracture", "model": "Model 1"},
+        "horizons_years": [5.0, 50.0],
+        "bootstraps": 0,
+    },
 }
 
 

@@ -16,6 +16,7 @@ from spinescore.core.statistics.assembly.binary_rows import binary_rows, roc_cur
 from spinescore.core.statistics.assembly.check_rows import coefficient_curves
 from spinescore.core.statistics.assembly.cohort_rows import cohort_rows
 from spinescore.core.statistics.assembly.cox_rows import cox_rows
+from spinescore.core.statistics.assembly.cutoff_rows import cutoff_rows
 from spinescore.core.statistics.assembly.fine_gray_rows import fine_gray_rows
 from spinescore.core.statistics.assembly.firth_rows import firth_rows
 from spinescore.core.statistics.assembly.follow_up_rows import follow_up_curves, follow_up_rows
@@ -106,6 +107,7 @@ def _rows(setting: Setting, repeated: tuple[Repeated, ...]) -> Iterator[Result]:
     yield from repeated_rows(setting, repeated)
     for endpoint in setting.study.binary_endpoints():
         yield from binary_rows(setting, endpoint)
+        yield from cutoff_rows(setting, endpoint)
         yield from firth_rows(setting, endpoint)
         yield from imputation_rows(setting, endpoint)
     for endpoint in setting.study.survival_endpoints():
@@ -118,6 +120,7 @@ def _rows(setting: Setting, repeated: tuple[Repeated, ...]) -> Iterator[Result]:
         yield from subgroup_rows(setting, endpoint)
         yield from fine_gray_rows(setting, endpoint)
         yield from time_dependent_rows(setting, endpoint)
+        yield from cutoff_rows(setting, endpoint)
         yield from firth_rows(setting, endpoint)
         yield from imputation_rows(setting, endpoint)
 

@@ -19,13 +19,16 @@ from spinescore.core.statistics.absolute_risk import (
 from spinescore.core.statistics.binary_prediction import BinaryJudge
 from spinescore.core.statistics.calibration import (
     SmoothCalibration,
+    judge_horizon,
     smooth_binary_calibration,
     smooth_calibration,
 )
+from spinescore.core.statistics.classification import reclassify_at_horizon, reclassify_cases
 from spinescore.core.statistics.criteria import Criterion, Judgement, Prediction, Yardstick
 from spinescore.core.statistics.estimate import BoolArray, Estimate, FloatArray, IntArray
 from spinescore.core.statistics.logistic import fit_logistic
 from spinescore.core.statistics.prediction import SurvivalJudge
+from spinescore.core.statistics.time_dependent import weigh_horizon
 from spinescore.core.statistics.times import FollowUp
 
 Model = RiskModel | FrozenLogistic
@@ -97,6 +100,11 @@ class Outcome(Protocol):
     ) -> tuple[SmoothCalibration | None, str | None]:
         """Return observed risk as a smooth function of the predicted, or why there is none."""
 
+    def reclassify(
+        self, before: FloatArray, after: FloatArray, horizon: float | None, conf_level: float
+    ) -> dict[str, Estimate]:
+        """Return IDI and continuous NRI of the second risks against the first."""
+
 
 def read_fitted(found: FittedRisk) -> Fitted:
     """Return a model of absolute risk as a fitted model of any kind."""
@@ -159,6 +167,15 @@ class SurvivalOutcome:
         assert horizon is not None
         return smooth_calibration(self.follow_up, risk, horizon, knots)
 
+    def reclassify(
+        self, before: FloatArray, after: FloatArray, horizon: float | None, conf_level: float
+    ) -> dict[str, Estimate]:
+        """Return IDI and continuous NRI at a horizon."""
+        assert horizon is not None
+        if problem := judge_horizon(self.follow_up, horizon):
+            return dict.fromkeys(("idi", "continuous_nri"), Estimate(problem=problem))
+        return reclassify_at_horizon(weigh_horizon(self.follow_up, horizon), before, after, conf_level)
+
 
 @dataclass(frozen=True, slots=True)
 class BinaryOutcome:
@@ -217,6 +234,13 @@ class BinaryOutcome:
         """Return the calibration curve, or why there is none."""
         assert horizon is None
         return smooth_binary_calibration(self.case, risk, knots)
+
+    def reclassify(
+        self, before: FloatArray, after: FloatArray, horizon: float | None, conf_level: float
+    ) -> dict[str, Estimate]:
+        """Return IDI and continuous NRI."""
+        assert horizon is None
+        return reclassify_cases(self.case, before, after, conf_level)
 
 
 def judge_resamples(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,6 +113,12 @@ def test_every_criterion_is_corrected() -> None:
         ("decision_curve", "net_benefit", "model"),
         ("decision_curve", "net_benefit_difference", "model"),
     }
+
+
+def test_every_word_is_in_the_docs() -> None:
+    words = set(re.findall(r"[a-z0-9_]+", (Path(__file__).parents[3] / "docs" / "results.md").read_text()))
+    for row in (*resampled(), *resampled("osteoporosis"), *external()):
+        assert {row.analysis, row.statistic, row.method, row.validation, *row.flags} <= words, row
 
 
 def test_resamples_depend_on_seed_and_names_alone() -> None:

@@ -15,6 +15,7 @@ from spinescore.core.statistics.assembly.prediction_models import (
     predict_pair,
     read_samples,
 )
+from spinescore.core.statistics.assembly.reclassification_rows import reclassification_rows
 from spinescore.core.statistics.assembly.rows import make_row
 from spinescore.core.statistics.assembly.setting import Setting
 from spinescore.core.statistics.assembly.trials import TOO_LATE, Trial, draw_point
@@ -80,6 +81,7 @@ def judge_predictions(setting: Setting, endpoint: str, trained: FrozenModels) ->
                 results.extend(rows)
                 curves.extend(line)
             results.extend(subgroup_rows(trial))
+            results.extend(reclassification_rows(trial))
             rows, line = calibration_lines(trial)
             results.extend(rows)
             curves.extend(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,28 +19,61 @@ from spinescore.core.statistics.assembly.survival_data import (
     read_survival,
 )
 from spinescore.core.statistics.cox import compare_nested
-from spinescore.core.statistics.estimate import BoolArray, Estimate, FloatArray
+from spinescore.core.statistics.estimate import Estimate, FloatArray, IntArray
 from spinescore.domain import Result
 
 SAMPLE = "own_n"
+PAD = ""  # no covariate has this name
 
 
 def subgroup_rows(setting: Setting, endpoint: str) -> Iterator[Result]:
     """Yield the hazard ratios of PAD per SD within each subgroup, and the test of interaction, by model."""
     data = read_survival(setting, endpoint)
-    for name in dict.fromkeys(setting.study.analysis.subgroups):
-        factor = read_factor(setting, name).take(data.index)
-        for model in setting.study.models:
+    names = dict.fromkeys(setting.study.analysis.subgroups)
+    factors = [read_factor(setting, name).take(data.index) for name in names]
+    for model in setting.study.models:
+        whole = _read_whole(data, model)
+        for factor in factors:
             for level in range(len(factor.levels)):
-                yield _level_row(data, model, factor, level)
-            yield _interaction_row(data, model, factor)
+                yield _level_row(whole, factor, level)
+            yield _interaction_row(whole, factor)
 
 
-def _level_row(data: SurvivalData, model: str, factor: Factor, level: int) -> Result:
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A study model over the endpoint's subjects, of whom subgroups are parts.
+
+    ``estimates`` are PAD's and the covariates' coefficients in everybody, by term: where fits to parts begin.
+    """
+
+    data: SurvivalData
+    model: str
+    design: Design
+    pad: FloatArray
+    estimates: dict[str, float]
+
+    def fit(self, predictors: FloatArray, design: Design, rows: IntArray) -> ModelFit:
+        """Fit predictors (PAD first) and covariates to the complete cases among some rows."""
+        cases = complete_cases(predictors[rows], design.take(rows))
+        cases = replace(cases, rows=rows[cases.rows])
+        own = [self.estimates[PAD]] + [0.0] * (predictors.shape[1] - 1)
+        begin = [*own, *(self.estimates.get(term, 0.0) for term in cases.covariates.terms)]
+        return fit_model(self.data, cases, 1, start=np.array(begin))
+
+
+def _read_whole(data: SurvivalData, model: str) -> _Whole:
+    pad = data.values(data.setting.pad)
+    main = fit_model(data, data.complete(model, pad[:, None], SAMPLE), 1)
+    terms = (PAD, *main.cases.covariates.terms)
+    estimates = dict(zip(terms, main.fit.coefficients.tolist(), strict=True))
+    return _Whole(data, model, data.setting.designs[model].take(data.index), pad, estimates)
+
+
+def _level_row(whole: _Whole, factor: Factor, level: int) -> Result:
+    data, model = whole.data, whole.model
     setting, pad = data.setting, data.setting.pad
-    design = setting.designs[model].without(factor.name).take(data.index)
-    cases = complete_cases(data.values(pad)[:, None], design, factor.codes == level)
-    found = fit_model(data, cases, 1)
+    rows = np.flatnonzero(factor.codes == level)
+    found = whole.fit(whole.pad[:, None], whole.design.without(factor.name), rows)
     return make_row(
         ratio(found, 0, spread(pad.values), setting.conf_level),
         setting.conf_level,
@@ -52,7 +85,7 @@ def _level_row(data: SurvivalData, model: str, factor: Factor, level: int) -> Re
         n=found.fit.n,
         events=found.fit.events,
         flags=fit_flags(data, model, pad, found),
-        note=dropped_note(cases.dropped),
+        note=dropped_note(found.cases.dropped),
     )
 
 
@@ -66,9 +99,9 @@ class _Interaction:
     problem: str | None
 
 
-def _interaction_row(data: SurvivalData, model: str, factor: Factor) -> Result:
-    pad = data.setting.pad
-    found = _fit_interaction(data, model, factor)
+def _interaction_row(whole: _Whole, factor: Factor) -> Result:
+    data, model, pad = whole.data, whole.model, whole.data.setting.pad
+    found = _fit_interaction(whole, factor)
     notes = (
         f"levels left out: {', '.join(found.left_out)}" if found.left_out else None,
         dropped_note(found.larger.cases.dropped),
@@ -89,27 +122,25 @@ def _interaction_row(data: SurvivalData, model: str, factor: Factor) -> Result:
     )
 
 
-def _fit_interaction(data: SurvivalData, model: str, factor: Factor) -> _Interaction:
+def _fit_interaction(whole: _Whole, factor: Factor) -> _Interaction:
     """Fit PAD, levels and covariates, without and with PAD x level, over all levels with enough events."""
-    values = data.values(data.setting.pad)
-    design = data.setting.designs[model].take(data.index)
-    complete = np.isfinite(values) & np.isfinite(design.matrix).all(axis=1)
-    counted = complete & (factor.codes >= 0)
-    happened = factor.codes[counted & (data.follow_up.status == 1)]
+    values, design = whole.pad, whole.design
+    counted = np.isfinite(values) & (factor.codes >= 0)
+    for column in design.matrix.T:
+        counted &= np.isfinite(column)
+    happened = factor.codes[counted & (whole.data.follow_up.status == 1)]
     shown = np.flatnonzero(np.bincount(happened, minlength=len(factor.levels)) >= FEWEST_EVENTS)
     present = np.unique(factor.codes[counted])
     left_out = tuple(factor.levels[level] for level in present if level not in shown)
-    among = complete & np.isin(factor.codes, shown)
+    rows = np.flatnonzero(counted & np.isin(factor.codes, shown))
     if len(shown) < 2:
-        alone = _fit(data, values[:, None], design.without(factor.name), among)
+        alone = whole.fit(values[:, None], design.without(factor.name), rows)
         return _Interaction(alone, alone, left_out, "one group")
     indicators = np.column_stack([factor.codes == level for level in shown[1:]]).astype(np.float64)
     if factor.name not in design.variables or left_out:
         design = _with_levels(design, factor.name, indicators)
-    smaller = _fit(data, values[:, None], design, among)
-    slopes = np.hstack([values[:, None], values[:, None] * indicators])
-    start = np.insert(smaller.fit.coefficients, 1, np.zeros(indicators.shape[1]))
-    larger = _fit(data, slopes, design, among, start)
+    smaller = whole.fit(values[:, None], design, rows)
+    larger = whole.fit(np.hstack([values[:, None], values[:, None] * indicators]), design, rows)
     return _Interaction(smaller, larger, left_out, larger.problem or smaller.problem)
 
 
@@ -123,13 +154,3 @@ def _with_levels(design: Design, name: str, indicators: FloatArray) -> Design:
         (*others.variables, *(name,) * k),
         (*others.references, *("",) * k),
     )
-
-
-def _fit(
-    data: SurvivalData,
-    predictors: FloatArray,
-    design: Design,
-    among: BoolArray,
-    start: FloatArray | None = None,
-) -> ModelFit:
-    return fit_model(data, complete_cases(predictors, design, among), 1, start=start)

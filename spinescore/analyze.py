@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import polars as pl
 
 from spinescore import __version__
 from spinescore.core.analysis import analyze as analyze_cohorts
-from spinescore.domain import Analysis, Cohort, Result, StageSummary, as_row
+from spinescore.core.analysis import name_primary
+from spinescore.core.analysis_units import Unit, fingerprint_units
+from spinescore.domain import Analysis, Cohort, CurvePoint, Findings, Result, StageSummary, as_row
 from spinescore.errors import AnalysisError
 from spinescore.shell.cohorts import ModelKey, build_cohorts, unmatched_rows
 from spinescore.shell.consistency import run_checks
@@ -18,6 +20,7 @@ from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 
 WORTH_A_WARNING = ("sex_conflict", "age_conflict", "sex_differs", "birth_date_differs", "competing_unknown")
+OF_ALL_ENDPOINTS = ("multiplicity",)  # analyses whose rows bear an endpoint and depend on others too
 POINT_COLUMNS = ("cohort", "age_years", "spine_age_raw", "spine_age_corrected", "sex")
 
 
@@ -41,25 +44,72 @@ def analyze(
     cohorts = build_cohorts(warehouse, study, key)
     announce(", ".join(f"{cohort.name}: {cohort.subjects.height:,} subjects" for cohort in cohorts))
     flags = {cohort.name: _cohort_flags(cohort) for cohort in cohorts}
-    analysis = analyze_cohorts(
-        cohorts, study, correction_method=study.correction.method, correction_flags=flags
+    method = study.correction.method
+    units = fingerprint_units(
+        cohorts,
+        study,
+        primary=name_primary(cohorts, study),
+        correction_method=method,
+        correction_flags=flags,
+        version=__version__,
     )
+    kept = _keep_unchanged(warehouse, units, key)
+    analysis = analyze_cohorts(cohorts, study, correction_method=method, correction_flags=flags, kept=kept)
     arguments = {"study": study.study.title, "cohorts": list(study.analysis_cohorts())}
     with (
         warehouse.run("analyze", arguments, model_id=key.model_id, input_sha256=fingerprint) as run,
         warehouse.transaction(),
     ):
         _store(warehouse, analysis, cohorts, key, run.run_id)
+        _store_units(warehouse, units, key, run.run_id)
         _refuse_contradictions(warehouse, run.run_id)
         run.counts = {"results": len(analysis.results), "cohorts": len(cohorts)}
     not_estimable = sum(result.status == "not_estimable" for result in analysis.results)
+    message = f"{len(analysis.results):,} results, {not_estimable:,} of them not estimable (each says why)"
+    if kept:
+        message += f"; {len(kept)} of {len(units)} endpoints unchanged"
     return StageSummary(
         "analyze",
         changed=True,
-        message=f"{len(analysis.results):,} results, {not_estimable:,} of them not estimable (each says why)",
+        message=message,
         counts=run.counts,
         warnings=tuple(_warnings(cohorts, study)),
     )
+
+
+def _keep_unchanged(warehouse: Warehouse, units: Mapping[Unit, str], key: ModelKey) -> dict[Unit, Findings]:
+    """Return what the model's latest analysis found of the endpoints on which nothing has changed."""
+    stored = warehouse.fetch("analyze/units", model_id=key.model_id)
+    same = {
+        (row["cohort"], row["endpoint"])
+        for row in stored.iter_rows(named=True)
+        if units.get((row["cohort"], row["endpoint"])) == row["fingerprint"]
+    }
+    if not same:
+        return {}
+    run_id = stored["run_id"][0]
+    results: dict[Unit, list[Result]] = {unit: [] for unit in same}
+    for row in warehouse.fetch("report/results", run_id=run_id).iter_rows(named=True):
+        unit = (row["cohort"], row["endpoint"])
+        if unit in results and row["analysis"] not in OF_ALL_ENDPOINTS:
+            fields = row | {"flags": tuple(row["flags"]), "family": None, "p_adjusted": None}
+            results[unit].append(Result(**fields))
+    curves: dict[Unit, list[CurvePoint]] = {unit: [] for unit in same}
+    for row in warehouse.fetch("report/curves", run_id=run_id).iter_rows(named=True):
+        unit = (row["cohort"], row["endpoint"])
+        if unit in curves:
+            curves[unit].append(CurvePoint(**row))
+    return {unit: Findings(tuple(results[unit]), tuple(curves[unit])) for unit in same}
+
+
+def _store_units(warehouse: Warehouse, units: Mapping[Unit, str], key: ModelKey, run_id: int) -> None:
+    rows = [
+        {"cohort": cohort, "endpoint": endpoint, "fingerprint": fingerprint}
+        for (cohort, endpoint), fingerprint in units.items()
+    ]
+    if rows:
+        of_run = (pl.lit(run_id).alias("run_id"), pl.lit(key.model_id).alias("model_id"))
+        warehouse.append("analysis_units", pl.DataFrame(rows).with_columns(of_run))
 
 
 def _warnings(cohorts: list[Cohort], study: Study) -> Iterator[str]:

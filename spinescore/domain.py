@@ -208,6 +208,14 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Findings:
+    """Numbers and lines of one endpoint in one cohort."""
+
+    results: tuple[Result, ...]
+    curves: tuple[CurvePoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """What ``analyze`` makes: numbers, lines, and rows of single subjects, which are never shareable.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import polars as pl
 
+from spinescore.core.analysis_units import Unit
 from spinescore.core.statistics.assembly.accuracy_rows import (
     accuracy_rows,
     fitted_lines,
@@ -22,7 +24,7 @@ from spinescore.core.statistics.assembly.firth_rows import firth_rows
 from spinescore.core.statistics.assembly.follow_up_rows import follow_up_curves, follow_up_rows
 from spinescore.core.statistics.assembly.imputation_rows import imputation_rows
 from spinescore.core.statistics.assembly.multiplicity_rows import adjust_families
-from spinescore.core.statistics.assembly.prediction_rows import freeze_models, judge_predictions
+from spinescore.core.statistics.assembly.prediction_rows import FrozenModels, freeze_models, judge_predictions
 from spinescore.core.statistics.assembly.repeated_rows import (
     Repeated,
     change_curves,
@@ -39,7 +41,7 @@ from spinescore.core.statistics.assembly.standardised_rows import standardised_r
 from spinescore.core.statistics.assembly.subgroup_rows import subgroup_rows
 from spinescore.core.statistics.assembly.table_rows import group_rows, table_rows
 from spinescore.core.statistics.assembly.time_dependent_rows import time_dependent_rows
-from spinescore.domain import RESULT_KEYS, Analysis, Cohort, CurvePoint, Result
+from spinescore.domain import RESULT_KEYS, Analysis, Cohort, CurvePoint, Findings, Result
 from spinescore.errors import AnalysisError
 from spinescore.study import Study
 
@@ -50,6 +52,7 @@ def analyze(
     *,
     correction_method: str,
     correction_flags: Mapping[str, tuple[str, ...]],
+    kept: Mapping[Unit, Findings] = MappingProxyType({}),
 ) -> Analysis:
     """Compute every number, line and point of the report (docs/results.md lists them).
 
@@ -62,6 +65,8 @@ def analyze(
         What made ``*_corrected``: ``beheshti``, ``cole``, ``age-level`` or ``none``.
     correction_flags : mapping of cohort name to flag codes
         Copied to the flags of every corrected row of that cohort.
+    kept : mapping of (cohort, endpoint) to Findings
+        What an earlier analysis found where nothing has changed since; it is not computed again.
 
     Raises
     ------
@@ -69,8 +74,7 @@ def analyze(
         When a cohort lacks what the study asks for, or a reference level occurs in no cohort.
     """
     _check_references(cohorts, study)
-    declared = study.analysis.primary
-    primary = (declared.cohort if declared else None) or (cohorts[0].name if cohorts else None)
+    primary = name_primary(cohorts, study)
     settings: list[Setting] = []
     results: list[Result] = []
     curves: list[CurvePoint] = []
@@ -79,15 +83,16 @@ def analyze(
         flags = correction_flags.get(cohort.name, ())
         setting = prepare_setting(cohort, study, correction_method, flags, primary=cohort.name == primary)
         settings.append(setting)
-    trained = freeze_models(next((s for s in settings if s.primary), settings[0])) if settings else {}
+    trained = _Trained(next((s for s in settings if s.primary), next(iter(settings), None)))
     for setting in settings:
         repeated = read_repeats(setting)
-        results.extend(_rows(setting, repeated))
-        curves.extend(_lines(setting, repeated))
+        results.extend(_cohort_rows(setting, repeated))
+        curves.extend((*fitted_lines(setting), *change_curves(setting, repeated)))
         for endpoint in (*study.binary_endpoints(), *study.survival_endpoints()):
-            predictions = judge_predictions(setting, endpoint, trained)
-            results.extend(predictions.results)
-            curves.extend(predictions.curves)
+            unit = (setting.cohort.name, endpoint)
+            found = kept[unit] if unit in kept else _find(setting, endpoint, trained)
+            results.extend(found.results)
+            curves.extend(found.curves)
         rows["points"].append(scatter_points(setting))
         rows["changes"].append(subject_changes(setting, repeated))
         rows["repeats"].append(same_day_pairs(setting, repeated))
@@ -100,40 +105,70 @@ def analyze(
     return Analysis(tuple(results), tuple(curves), **frames)
 
 
-def _rows(setting: Setting, repeated: tuple[Repeated, ...]) -> Iterator[Result]:
+def name_primary(cohorts: Sequence[Cohort], study: Study) -> str:
+    """Return the cohort of the pre-declared estimate, else the first; its models go to the others."""
+    declared = study.analysis.primary
+    return (declared.cohort if declared else None) or next((cohort.name for cohort in cohorts), "")
+
+
+class _Trained:
+    """The primary cohort's models, fitted when they are first asked for."""
+
+    def __init__(self, setting: Setting | None) -> None:
+        self._setting = setting
+        self._by_endpoint: dict[str, FrozenModels] = {}
+
+    def __getitem__(self, endpoint: str) -> FrozenModels:
+        if endpoint not in self._by_endpoint:
+            models = freeze_models(self._setting, endpoint) if self._setting else {}
+            self._by_endpoint[endpoint] = models
+        return self._by_endpoint[endpoint]
+
+
+def _find(setting: Setting, endpoint: str, trained: _Trained) -> Findings:
+    """Compute what a cohort says of one endpoint."""
+    survival = endpoint in setting.study.survival_endpoints()
+    rows = _survival_rows if survival else _binary_rows
+    lines = _survival_lines if survival else roc_curves
+    predictions = judge_predictions(setting, endpoint, trained[endpoint])
+    return Findings(
+        (*rows(setting, endpoint), *predictions.results), (*lines(setting, endpoint), *predictions.curves)
+    )
+
+
+def _cohort_rows(setting: Setting, repeated: tuple[Repeated, ...]) -> Iterator[Result]:
     yield from group_rows(setting)
     yield from table_rows(setting)
     yield from accuracy_rows(setting)
     yield from repeated_rows(setting, repeated)
-    for endpoint in setting.study.binary_endpoints():
-        yield from binary_rows(setting, endpoint)
-        yield from cutoff_rows(setting, endpoint)
-        yield from firth_rows(setting, endpoint)
-        yield from imputation_rows(setting, endpoint)
-    for endpoint in setting.study.survival_endpoints():
-        yield from follow_up_rows(setting, endpoint)
-        yield from standardised_rows(setting, endpoint)
-        yield from restricted_mean_rows(setting, endpoint)
-        yield from cox_rows(setting, endpoint)
-        yield from sensitivity_rows(setting, endpoint)
-        yield from spline_rows(setting, endpoint)
-        yield from subgroup_rows(setting, endpoint)
-        yield from fine_gray_rows(setting, endpoint)
-        yield from time_dependent_rows(setting, endpoint)
-        yield from cutoff_rows(setting, endpoint)
-        yield from firth_rows(setting, endpoint)
-        yield from imputation_rows(setting, endpoint)
 
 
-def _lines(setting: Setting, repeated: tuple[Repeated, ...]) -> Iterator[CurvePoint]:
-    yield from fitted_lines(setting)
-    yield from change_curves(setting, repeated)
-    for endpoint in setting.study.binary_endpoints():
-        yield from roc_curves(setting, endpoint)
-    for endpoint in setting.study.survival_endpoints():
-        yield from follow_up_curves(setting, endpoint)
-        yield from coefficient_curves(setting, endpoint)
-        yield from spline_curves(setting, endpoint)
+def _binary_rows(setting: Setting, endpoint: str) -> Iterator[Result]:
+    yield from binary_rows(setting, endpoint)
+    yield from cutoff_rows(setting, endpoint)
+    yield from firth_rows(setting, endpoint)
+    yield from imputation_rows(setting, endpoint)
+
+
+def _survival_rows(setting: Setting, endpoint: str) -> Iterator[Result]:
+    yield from follow_up_rows(setting, endpoint)
+    yield from standardised_rows(setting, endpoint)
+    yield from restricted_mean_rows(setting, endpoint)
+    yield from cox_rows(setting, endpoint)
+    yield from sensitivity_rows(setting, endpoint)
+    yield from spline_rows(setting, endpoint)
+    yield from subgroup_rows(setting, endpoint)
+    yield from fine_gray_rows(setting, endpoint)
+    yield from time_dependent_rows(setting, endpoint)
+    yield from cutoff_rows(setting, endpoint)
+    yield from firth_rows(setting, endpoint)
+    yield from imputation_rows(setting, endpoint)
+
+
+def _survival_lines(setting: Setting, endpoint: str) -> Iterator[CurvePoint]:
+    yield from follow_up_curves(setting, endpoint)
+    yield from coefficient_curves(setting, endpoint)
+    yield from spline_curves(setting, endpoint)
 
 
 def _check_references(cohorts: Sequence[Cohort], study: Study) -> None:

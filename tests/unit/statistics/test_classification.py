@@ -37,11 +37,10 @@ def censored(n: int = 300, seed: int = 3) -> tuple[FollowUp, np.ndarray]:
 def rows(**analysis: Any) -> tuple[list[Result], list[Result]]:
     study = make_study(analysis={**SETTINGS["analysis"], "horizons_years": [5.0], **analysis})
     setting = prepare_setting(make_cohort(), study, "beheshti", (), primary=True)
-    trained = freeze_models(setting)
     cut, moved = [], []
     for endpoint in ("osteoporosis", "fracture"):
         cut.extend(cutoff_rows(setting, endpoint))
-        moved.extend(judge_predictions(setting, endpoint, trained).results)
+        moved.extend(judge_predictions(setting, endpoint, freeze_models(setting, endpoint)).results)
     return cut, [row for row in moved if row.analysis == "reclassification"]
 
 

@@ -41,7 +41,7 @@ def setting(cohort: Cohort, method: str = "beheshti", *, primary: bool = True, *
 
 
 def rows_of(at: Setting, endpoint: str, *, fitted_in: Setting | None = None) -> tuple[Result, ...]:
-    return judge_predictions(at, endpoint, freeze_models(fitted_in or at)).results
+    return judge_predictions(at, endpoint, freeze_models(fitted_in or at, endpoint)).results
 
 
 def pick(rows: Sequence[Result], /, **keys: Any) -> list[Result]:
@@ -263,7 +263,7 @@ def test_subgroups_are_judged_by_the_model_of_all() -> None:
 
 def test_curves_lie_where_their_rows_say() -> None:
     here = setting(make_cohort(), bootstraps=2)
-    found = judge_predictions(here, "fracture", freeze_models(here))
+    found = judge_predictions(here, "fracture", freeze_models(here, "fracture"))
     benefit = [
         c for c in found.curves
         if (c.analysis, c.model, c.validation, c.method, c.predictor, c.x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from spinescore.core.statistics.assembly.calibration_rows import calibration_lines, subgroup_rows
 from spinescore.core.statistics.assembly.prediction_models import (
@@ -28,32 +28,19 @@ from spinescore.core.statistics.validation import (
     draw_resamples,
     estimate_optimism,
 )
-from spinescore.domain import CurvePoint, Result
+from spinescore.domain import CurvePoint, Findings, Result
 
 BOUNDED = ("c", "auc", "brier")  # statistics whose intervals are kept within [0, 1]
 COMPUTED_ELSEWHERE = {("concordance", "harrell"), ("auc", "delong")}  # apparent, with the models' own rows
 FrozenModels = Mapping[tuple[str, str], FrozenPair]
 
 
-@dataclass(frozen=True, slots=True)
-class Predictions:
-    """Rows and lines of what predictions are worth."""
-
-    results: tuple[Result, ...]
-    curves: tuple[CurvePoint, ...]
+def freeze_models(setting: Setting, endpoint: str) -> dict[tuple[str, str], FrozenPair]:
+    """Fit every model to an endpoint of a cohort, to be applied to others; by endpoint and model."""
+    return {sample.identity: freeze_pair(sample) for sample in read_samples(setting, endpoint)}
 
 
-def freeze_models(setting: Setting) -> dict[tuple[str, str], FrozenPair]:
-    """Fit every model to every endpoint of a cohort, to be applied to others; by endpoint and model."""
-    study = setting.study
-    return {
-        sample.identity: freeze_pair(sample)
-        for endpoint in (*study.binary_endpoints(), *study.survival_endpoints())
-        for sample in read_samples(setting, endpoint)
-    }
-
-
-def judge_predictions(setting: Setting, endpoint: str, trained: FrozenModels) -> Predictions:
+def judge_predictions(setting: Setting, endpoint: str, trained: FrozenModels) -> Findings:
     """Judge each model of an endpoint, without and with PAD, where it was fitted and where it was not.
 
     Parameters
@@ -85,7 +72,7 @@ def judge_predictions(setting: Setting, endpoint: str, trained: FrozenModels) ->
             rows, line = calibration_lines(trial)
             results.extend(rows)
             curves.extend(line)
-    return Predictions(tuple(results), tuple(curves))
+    return Findings(tuple(results), tuple(curves))
 
 
 def _apparent(sample: Sample, pair: FrozenPair) -> Trial:

@@ -31,6 +31,7 @@ COMMANDS = (
     "model show",
     "model verify",
     "status",
+    "verify",
     "runs",
     "demo",
 )

@@ -5,25 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import re
 import shutil
 import tempfile
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from spinescore import __version__
-from spinescore.core.reporting.document import Report
 from spinescore.core.reporting.material import Material, ResultTable
 from spinescore.core.reporting.sections import build_report
 from spinescore.domain import Result, StageSummary
 from spinescore.errors import AnalysisError
 from spinescore.shell.cohorts import ModelKey
-from spinescore.shell.render import draw_charts, render_html, render_pdf, table_csv
+from spinescore.shell.render import render_files, table_csv
+from spinescore.shell.software import software_versions
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 
@@ -52,7 +50,7 @@ def render_report(warehouse: Warehouse, study: Study, key: ModelKey, *, force: b
     with warehouse.run("report", arguments, model_id=key.model_id, input_sha256=fingerprint) as run:
         results = warehouse.fetch("report/results", run_id=analysis["run_id"])
         report = build_report(_material(warehouse, study, key, analysis, results))
-        files, warnings = _render(report)
+        files, warnings = render_files(report, "report")
         files |= {
             f"tables/{_table_file(t.number, t.key)}": table_csv(t).encode("utf-8-sig")
             for t in report.tables()
@@ -117,7 +115,7 @@ def _material(
             for run in warehouse.fetch("report/runs", run_id=run_id, model_id=key.model_id).to_dicts()
             if not (key.imported and run["command"] == "ingest")
         ],
-        versions=_versions(),
+        versions=software_versions(),
         made_at=datetime.now(UTC),
         hashes={
             "Study settings": study.fingerprint(),
@@ -137,31 +135,6 @@ def _model(warehouse: Warehouse, key: ModelKey) -> dict[str, Any]:
     found = rows[0] if rows else {"name": "model", "version": "not recorded", "manifest": "{}"}
     manifest = json.loads(found["manifest"])
     return {**found, "manifest": manifest, "model_id": key.model_id, "preprocessing_id": key.preprocessing_id}
-
-
-def _versions() -> dict[str, str]:
-    found = {"spinescore": __version__, "Python": platform.python_version()}
-    for name in SOFTWARE:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _render(report: Report) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """Return the rendered files, and a warning where the PDF could not be made."""
-    charts = draw_charts(report)
-    files = {"report.html": render_html(report, charts, "screen").encode()}
-    try:
-        files["report.pdf"] = render_pdf(render_html(report, charts, "print"))
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        return files, (
-            f"report.pdf could not be made ({reason}). On Debian: apt-get install libpango-1.0-0 "
-            "libpangoft2-1.0-0 libharfbuzz-subset0.",
-        )
-    return files, ()
 
 
 def _table_file(number: int, key: str) -> str:

@@ -7,7 +7,18 @@ import sys
 import typer
 
 from spinescore import __version__
-from spinescore.cli import archive, data, demonstration, model, schedule, scores, study, study_file, training
+from spinescore.cli import (
+    archive,
+    data,
+    demonstration,
+    model,
+    schedule,
+    scores,
+    study,
+    study_file,
+    training,
+    verify,
+)
 from spinescore.cli.console import EXIT_INTERRUPTED, fail
 from spinescore.errors import SpineScoreError
 
@@ -37,7 +48,7 @@ def _root(
     """Hold the options of the bare command."""
 
 
-for group in (archive, data, study, training, demonstration):
+for group in (archive, data, study, training, demonstration, verify):
     group.register(app)
 app.add_typer(study.calibrate_app, name="calibrate")
 app.add_typer(schedule.app, name="schedule")

@@ -71,6 +71,21 @@ def render_pdf(html: str) -> bytes:
     return bytes(document)
 
 
+def render_files(report: Report, stem: str) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Return the page and the PDF by file name, and a warning where the PDF could not be made."""
+    charts = draw_charts(report)
+    files = {f"{stem}.html": render_html(report, charts, "screen").encode()}
+    try:
+        files[f"{stem}.pdf"] = render_pdf(render_html(report, charts, "print"))
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        return files, (
+            f"{stem}.pdf could not be made ({reason}). On Debian: apt-get install libpango-1.0-0 "
+            "libpangoft2-1.0-0 libharfbuzz-subset0.",
+        )
+    return files, ()
+
+
 def table_csv(table: Table) -> str:
     """Return a table as CSV, the numbers as printed; text that a spreadsheet would run is quoted out.
 

@@ -1,4 +1,4 @@
-"""Where sql/, templates/ and data/ are: inside the package, else in the checkout."""
+"""Where sql/, templates/, data/ and R's reference numbers are: inside the package, else in the checkout."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ def resource(*parts: str) -> Path:
         if path.exists():
             return path
     raise FileNotFoundError(f"{'/'.join(parts)} is not part of this installation; reinstall spinescore.")
+
+
+def reference_folder() -> Path:
+    """Return the folder of R's numbers and their data: in the package, in a checkout beside their tests."""
+    try:
+        return resource("reference")
+    except FileNotFoundError:
+        return resource("tests", "reference")
 
 
 @cache

@@ -18,6 +18,9 @@ assert Path(spinescore.__file__).is_relative_to(sys.argv[1]), spinescore.__file_
 from spinescore.shell.resources import resource, sql
 for parts in (("sql", "schema"), ("templates", "report"), ("data", "demo-study.toml"), ("data", "demo-truth.json")):
     assert resource(*parts).is_relative_to(sys.argv[1]), parts
+from spinescore.verify import verify_statistics
+assert verify_statistics().agrees
+assert {path.suffix for path in (Path(sys.argv[1]) / "spinescore" / "reference").iterdir()} == {".json", ".csv", ".R"}
 from spinescore.shell.bundles import demo_bundle_path, load_bundle
 print(load_bundle(demo_bundle_path()).model_id, len(sql("score/pending")) > 0)
 """

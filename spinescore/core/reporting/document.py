@@ -25,11 +25,15 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column head; neighbours with the same ``spanner`` share a head above theirs."""
+    """A column head; neighbours with the same ``spanner`` share a head above theirs.
+
+    ``width`` is a column's share of the table in percent, given for all columns of a long table or for none.
+    """
 
     label: str
     align: Align = "right"
     spanner: str = ""
+    width: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

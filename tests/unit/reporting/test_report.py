@@ -144,7 +144,7 @@ def test_every_table_has_heads_and_every_chart_a_name(elements: Elements, page: 
 def test_an_unchanged_report_is_left_alone(
     analysed: Warehouse, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_module, "render_pdf", lambda html: b"%PDF")
+    monkeypatch.setattr("spinescore.shell.render.render_pdf", lambda html: b"%PDF")
     assert render_report(analysed, study, KEY).changed
     again = render_report(analysed, study, KEY)
     assert (again.changed, again.message) == (False, "report unchanged")
@@ -157,14 +157,14 @@ def test_a_failed_render_leaves_the_old_report(
     analysed: Warehouse, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = study.study.output
-    monkeypatch.setattr(report_module, "render_pdf", lambda html: b"%PDF")
+    monkeypatch.setattr("spinescore.shell.render.render_pdf", lambda html: b"%PDF")
     render_report(analysed, study, KEY)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     def fail(html: str) -> bytes:
         raise ValueError("half-way")
 
-    monkeypatch.setattr(report_module, "render_pdf", fail)
+    monkeypatch.setattr("spinescore.shell.render.render_pdf", fail)
     with pytest.raises(ValueError, match="half-way"):
         render_report(analysed, study, KEY, force=True)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
@@ -176,7 +176,7 @@ def test_without_pango_the_html_is_written_with_a_warning(
     def fail(html: str) -> bytes:
         raise OSError("cannot load library 'libpango-1.0-0'")
 
-    monkeypatch.setattr(report_module, "render_pdf", fail)
+    monkeypatch.setattr("spinescore.shell.render.render_pdf", fail)
     summary = render_report(analysed, study, KEY)
     assert (study.study.output / "report.html").is_file()
     assert not (study.study.output / "report.pdf").exists()
@@ -187,7 +187,7 @@ def test_without_pango_the_html_is_written_with_a_warning(
 def test_tables_of_an_earlier_report_do_not_linger(
     analysed: Warehouse, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_module, "render_pdf", lambda html: b"%PDF")
+    monkeypatch.setattr("spinescore.shell.render.render_pdf", lambda html: b"%PDF")
     folder = study.study.output / "tables"
     folder.mkdir(parents=True)
     (folder / "table-99-old.csv").write_text("old")

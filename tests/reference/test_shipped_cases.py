@@ -1,0 +1,47 @@
+"""Every case that `spinescore verify` ships agrees with R: the CI's parity, as a user's machine runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spinescore.core.verification.case import Case, run_case
+from spinescore.core.verification.families import every_case
+from spinescore.shell.reference_files import read_references
+
+CASES = every_case(read_references())
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.key)
+def test_every_shipped_case_agrees(case: Case) -> None:
+    outcome = run_case(case)
+    assert outcome.problem is None
+    apart = [
+        (c.statistic, c.ours[c.furthest], c.reference[c.furthest], c.relative_differences.max())
+        for c in outcome.comparisons
+        if not c.agrees
+    ]
+    assert not apart
+    assert outcome.comparisons
+    assert len({c.statistic for c in outcome.comparisons}) == len(outcome.comparisons)
+
+
+def test_every_case_has_a_key_of_its_own_and_says_where_its_numbers_come_from() -> None:
+    references = read_references()
+    assert len({case.key for case in CASES}) == len(CASES)
+    for case in CASES:
+        assert case.title
+        assert case.convention
+        assert case.call
+        assert case.source in references.numbers
+
+
+def test_every_file_of_reference_numbers_is_compared_somewhere_and_has_its_script() -> None:
+    references = read_references()
+    elsewhere = set(references.numbers) - {case.source for case in CASES}
+    assert [name for name in sorted(elsewhere) if not (HERE / f"test_{name}_against_r.py").exists()] == []
+    for name, numbers in references.numbers.items():
+        assert f"{name}.R" in references.hashes
+        assert numbers["versions"]["R"].startswith("R version")

@@ -30,6 +30,7 @@ class ScaledResiduals:
         Of the centred design, within strata where there are any.
     residuals, means, denominators : arrays of shape (events, p), (events, p) and (events,)
         Schoenfeld's residuals, as ``evaluate`` returns them.
+    information : array of shape (p, p)
     fit : CoxFit
     times : array of shape (events,)
         When each event happened, in years, in the likelihood's order.
@@ -39,6 +40,7 @@ class ScaledResiduals:
     residuals: FloatArray
     means: FloatArray
     denominators: FloatArray
+    information: FloatArray
     fit: CoxFit
     times: FloatArray
 
@@ -50,8 +52,9 @@ def measure_residuals(
     within = follow_up if strata is None else stratify(follow_up, strata)
     likelihood = PartialLikelihood(within, event, design - design.mean(axis=0))
     _, residuals, means, denominators = likelihood.evaluate(fit.coefficients)
+    information = likelihood.information(fit.coefficients, means, denominators)
     times = follow_up.exit[likelihood.order[likelihood.event_rows]]
-    return ScaledResiduals(likelihood, residuals, means, denominators, fit, times)
+    return ScaledResiduals(likelihood, residuals, means, denominators, information, fit, times)
 
 
 def transform_times(
@@ -91,10 +94,11 @@ def check_proportional_hazards(
     g = g - g.mean()
     if not np.abs(g).max(initial=0.0) > 0:
         return dict.fromkeys((*terms, "global"), Estimate(problem="one event time"))
-    blocks = [
+    weighted = (
         found.likelihood.information(found.fit.coefficients, found.means, found.denominators, weights)
-        for weights in (None, g, g * g)
-    ]
+        for weights in (g, g * g)
+    )
+    blocks = [found.information, *weighted]
     score = found.residuals.T @ g
     everything = list(range(len(score)))
     return {

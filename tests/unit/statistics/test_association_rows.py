@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from tests.unit.statistics.coverage_of_associations import count_held
 from tests.unit.statistics.coverage_of_repeats import honest_band
 from tests.unit.statistics.made_up_cohort import SETTINGS, make_cohort, make_study
 
+DOCS = (Path(__file__).parents[3] / "docs" / "results.md").read_text()
 VARIANTS = ("robust", "strata", "age_scale", "landmark", "age_spline")
 
 
@@ -68,6 +71,13 @@ def variant(done: Analysis, name: str, **keys: Any) -> Result:
     place = {"analysis": "cox", "endpoint": "fracture", "cause": "fracture", "model": "Model 1"}
     wanted = place | {"predictor": "pad_corrected", "sample": "own_n", "statistic": "hr_per_sd"} | keys
     return one(done, variant=name, **wanted)
+
+
+def test_every_word_of_these_rows_is_documented() -> None:
+    words = set(re.findall(r"[a-z0-9_]+", DOCS))
+    for row in usual().results:
+        used = {row.analysis, row.statistic, row.variant, row.method, *row.flags} - {None}
+        assert used <= words, used - words
 
 
 def test_every_variant_has_the_main_models_sd() -> None:
@@ -293,6 +303,14 @@ def test_strata_without_a_group_are_left_out_of_all_groups_and_flagged() -> None
     assert all("strata_left_out" in r.flags for r in rows)
     assert len({r.note for r in rows}) == 1
     assert all(r.lower < r.value < r.upper for r in rows)
+
+
+def test_a_group_without_subjects_does_not_cost_the_others_their_rates() -> None:
+    done = run(with_ward(make_cohort()), pad_groups=[-100.0, 0.0])
+    keys = {"statistic": "standardised_rate_per_1000_py", "endpoint": "fracture", "cause": "fracture"}
+    rows = find(done, **keys)
+    assert [r.status for r in rows] == ["not_estimable", "ok", "ok"]
+    assert rows[0].note.startswith("no subjects")
 
 
 def test_a_standard_without_any_shared_stratum_gives_no_rate() -> None:

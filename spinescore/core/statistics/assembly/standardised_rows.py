@@ -19,7 +19,7 @@ def standardised_rows(setting: Setting, endpoint: str) -> Iterator[Result]:
     """Yield each PAD group's rates, directly standardised to the cohort's person-years by age band and sex.
 
     Strata in which some group has nobody cannot be weighed in all: they are left out of every group alike,
-    and flagged.
+    and flagged. A group without anybody at all does not count.
     """
     data = read_survival(setting, endpoint)
     factors = [read_factor(setting, name) for name in (AGE_BAND, "sex")]
@@ -30,7 +30,7 @@ def standardised_rows(setting: Setting, endpoint: str) -> Iterator[Result]:
     years = data.follow_up.exit - entry
     groups = range(len(setting.groups.labels))
     by_group = np.array([_sums(strata, years * (members == g), count) for g in groups])
-    shared = (by_group > 0).all(axis=0)
+    shared = (by_group[by_group.any(axis=1)] > 0).all(axis=0)
     whole = float(years[members >= 0].sum())
     standard = np.where(shared, by_group.sum(axis=0), 0.0)
     share = float(standard.sum()) / whole if whole > 0 else 0.0

@@ -16,7 +16,7 @@ from spinescore.core.statistics.absolute_risk import (
     freeze_subdistribution,
 )
 from spinescore.core.statistics.competing_risks import estimate_cumulative_incidence
-from spinescore.core.statistics.cox import CoxFit, fit_cox
+from spinescore.core.statistics.cox import CoxFit, fit_cox, fit_partial_likelihood
 from spinescore.core.statistics.estimate import (
     BoolArray,
     Estimate,
@@ -24,8 +24,8 @@ from spinescore.core.statistics.estimate import (
     log_ratio_interval,
     normal_interval,
 )
-from spinescore.core.statistics.fine_gray import fit_fine_gray
-from spinescore.core.statistics.kaplan_meier import estimate_survival
+from spinescore.core.statistics.fine_gray import WeightedLikelihood, fit_fine_gray
+from spinescore.core.statistics.kaplan_meier import StepCurve, estimate_survival
 from spinescore.core.statistics.logistic import fit_logistic
 from spinescore.core.statistics.splines import place_knots, restricted_cubic_spline
 from spinescore.core.statistics.times import FollowUp
@@ -108,22 +108,27 @@ def judge_horizon(follow_up: FollowUp, horizon_years: float, parameters: int = 0
     return f"{events} events, {parameters} parameters" if events <= parameters else None
 
 
-def estimate_observed_risk(follow_up: FollowUp, horizon_years: float, conf_level: float) -> Estimate:
-    """Return the cumulative incidence by the horizon: Aalen-Johansen; 1 - Kaplan-Meier if nothing competes.
+def trace_observed_risk(follow_up: FollowUp, conf_level: float) -> StepCurve:
+    """Return the cumulative incidence: Aalen-Johansen; 1 - Kaplan-Meier if nothing competes.
 
     Variance: infinitesimal jackknife; Greenwood's if nothing competes; interval log-log.
     """
+    if (follow_up.status == 2).any() or not follow_up.truncated:  # the two variances are one then
+        return estimate_cumulative_incidence(follow_up, 1, conf_level)
+    curve = estimate_survival(follow_up, conf_level)
+    return StepCurve(curve.times, 1 - curve.values, curve.se, 1 - curve.upper, 1 - curve.lower, curve.table)
+
+
+def estimate_observed_risk(
+    follow_up: FollowUp, horizon_years: float, conf_level: float, curve: StepCurve | None = None
+) -> Estimate:
+    """Return the cumulative incidence by the horizon, or why there is none; ``curve`` if it is at hand."""
     if problem := judge_horizon(follow_up, horizon_years):
         return Estimate(problem=problem)
-    if (follow_up.status == 2).any() or not follow_up.truncated:  # the two variances are one then
-        curve = estimate_cumulative_incidence(follow_up, 1, conf_level)
-        last = curve.at(horizon_years)
-        value, lower, upper = (float(a[last]) for a in (curve.values, curve.lower, curve.upper))
-    else:
-        curve = estimate_survival(follow_up, conf_level)
-        last = curve.at(horizon_years)
-        value, lower, upper = (1 - float(a[last]) for a in (curve.values, curve.upper, curve.lower))
-    return Estimate(value=value, se=float(curve.se[last]), lower=lower, upper=upper)
+    curve = curve or trace_observed_risk(follow_up, conf_level)
+    last = curve.at(horizon_years)
+    value, se, lower, upper = (float(a[last]) for a in (curve.values, curve.se, curve.lower, curve.upper))
+    return Estimate(value=value, se=se, lower=lower, upper=upper)
 
 
 def compare_in_the_large(predicted: FloatArray, observed: Estimate, conf_level: float) -> dict[str, Estimate]:
@@ -162,10 +167,13 @@ def compare_in_the_large(predicted: FloatArray, observed: Estimate, conf_level: 
     return found
 
 
-def fit_outcome(follow_up: FollowUp, design: FloatArray, *, competing: bool) -> CoxFit:
-    """Fit the outcome on functions of the predicted risk: Fine-Gray's model if events compete, else Cox's."""
-    if competing:
+def _fit_spline(follow_up: FollowUp, design: FloatArray, *, competing: bool) -> CoxFit:
+    """Fit the outcome on a spline of the predicted risk; its errors are not asked for."""
+    if competing and follow_up.truncated:
         return fit_fine_gray(follow_up, 1, design)
+    if competing:
+        events = int((follow_up.status == 1).sum())
+        return fit_partial_likelihood(lambda x: WeightedLikelihood(follow_up, 1, x), design, events)
     return fit_cox(follow_up, np.asarray(follow_up.status == 1), design)
 
 
@@ -184,7 +192,8 @@ def estimate_calibration_slope(
     if problem := judge_horizon(follow_up, horizon_years):
         return Estimate(problem=problem)
     ended, kept = end_follow_up(follow_up, horizon_years)
-    fit = fit_outcome(ended, cloglog(predicted[kept])[:, None], competing=competing)
+    link = cloglog(predicted[kept])[:, None]
+    fit = fit_fine_gray(ended, 1, link) if competing else fit_cox(ended, ended.status == 1, link)
     if fit.problem:
         return Estimate(problem=fit.problem)
     return normal_interval(float(fit.coefficients[0]), float(np.sqrt(fit.covariance[0, 0])), conf_level)
@@ -210,7 +219,7 @@ def smooth_calibration(
     columns = restricted_cubic_spline(link, placed)
     ended, kept = end_follow_up(follow_up, horizon_years)
     competing = bool((follow_up.status == 2).any())
-    fit = fit_outcome(ended, columns[kept], competing=competing)
+    fit = _fit_spline(ended, columns[kept], competing=competing)
     if fit.problem:
         return None, fit.problem
     if competing:

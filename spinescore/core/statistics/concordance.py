@@ -19,7 +19,7 @@ from spinescore.core.statistics.estimate import (
 )
 from spinescore.core.statistics.times import FollowUp
 
-Number = TypeVar("Number", np.float64, np.int64)
+Number = TypeVar("Number", np.float64, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class RankCounter:
 
     def __init__(self, ranks: IntArray, weights: FloatArray | None = None) -> None:
         self.bits = max(int(ranks.max(initial=0)), 1).bit_length()
-        self.zeros: list[IntArray] = []
+        ranks = ranks.astype(np.int32)
+        self.zeros: list[npt.NDArray[np.int32]] = []
         self.sums: list[FloatArray | IntArray] = []
         self.total: FloatArray | IntArray = (
             np.arange(len(ranks) + 1) if weights is None else _padded_sums(weights)
@@ -53,7 +54,7 @@ class RankCounter:
         level = ranks
         for bit in reversed(range(self.bits)):
             is_zero = (level >> bit) & 1 == 0
-            self.zeros.append(_padded_sums(is_zero.astype(np.int64)))
+            self.zeros.append(_padded_sums(is_zero.astype(np.int32)))
             if weights is not None:
                 self.sums.append(_padded_sums(np.where(is_zero, weights, 0.0)))
                 weights = np.concatenate([weights[is_zero], weights[~is_zero]])
@@ -76,7 +77,9 @@ class RankCounter:
 
 
 def _padded_sums(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    return np.concatenate([np.zeros(1, dtype=values.dtype), np.cumsum(values)])
+    padded = np.zeros(len(values) + 1, dtype=values.dtype)
+    np.cumsum(values, out=padded[1:])
+    return padded
 
 
 def measure_concordance(
@@ -99,17 +102,18 @@ def measure_concordance(
 
     Source: Harrell 1996, Stat Med 15:361; Therneau and Watson 2017; R's ``survival::concordance``.
     """
-    _, ranks = np.unique(score, return_inverse=True)
+    distinct, ranks = np.unique(score, return_inverse=True)
+    tied = len(distinct) < len(score)
     order = np.lexsort((~event, follow_up.exit))
     sorted_follow_up, event, ranks = follow_up.take(order), event[order], ranks[order].astype(np.int64)
     of_event = np.ones(int(event.sum())) if weights is None else weights[order][event]
-    agree, total = _as_first(sorted_follow_up, event, ranks, of_event)
+    agree, total = _as_first(sorted_follow_up, event, ranks, of_event, tied=tied)
     pairs = float(total.sum())
     if pairs == 0:
         return Concordance(np.nan, np.zeros(len(score)), 0.0)
     c = float(agree.sum()) / pairs
     agree_later, total_later = _as_later(
-        sorted_follow_up, event, ranks, None if weights is None else of_event
+        sorted_follow_up, event, ranks, None if weights is None else of_event, tied=tied
     )
     influence = np.empty(len(score))
     influence[order] = (agree + agree_later - c * (total + total_later)) / pairs
@@ -135,7 +139,7 @@ def measure_uno_concordance(
 
 
 def _as_first(
-    follow_up: FollowUp, event: BoolArray, ranks: IntArray, weights: FloatArray
+    follow_up: FollowUp, event: BoolArray, ranks: IntArray, weights: FloatArray, *, tied: bool
 ) -> tuple[FloatArray, FloatArray]:
     """Count, for each event, its agreeing (ties half) and comparable pairs with those who outlive it."""
     n, rows = len(ranks), np.flatnonzero(event)
@@ -143,19 +147,19 @@ def _as_first(
     last_event = np.searchsorted(follow_up.exit[rows], follow_up.exit[rows], side="right") - 1
     start, stop = rows[last_event] + 1, np.full(len(rows), n)
     agree, total = (
-        _count_lower(RankCounter(ranks), start, stop, ranks[rows]),
+        _count_lower(RankCounter(ranks), start, stop, ranks[rows], tied=tied),
         (stop - start).astype(np.float64),
     )
     if follow_up.truncated:
         entry_order = np.argsort(follow_up.entry, kind="stable")
         later = np.searchsorted(follow_up.entry[entry_order], follow_up.exit[rows], side="left")
-        agree = agree - _count_lower(RankCounter(ranks[entry_order]), later, stop, ranks[rows])
+        agree = agree - _count_lower(RankCounter(ranks[entry_order]), later, stop, ranks[rows], tied=tied)
         total = total - (n - later)
     return _scatter(n, rows, weights * agree), _scatter(n, rows, weights * total)
 
 
 def _as_later(
-    follow_up: FollowUp, event: BoolArray, ranks: IntArray, weights: FloatArray | None
+    follow_up: FollowUp, event: BoolArray, ranks: IntArray, weights: FloatArray | None, *, tied: bool
 ) -> tuple[FloatArray, FloatArray]:
     """Count, for each subject, its pairs with events that came while it was under observation."""
     event_times, event_ranks = follow_up.exit[event], ranks[event]
@@ -167,12 +171,16 @@ def _as_later(
     )
     counter = RankCounter(event_ranks, weights)
     total = (counter.total[stop] - counter.total[start]).astype(np.float64)
-    return total - _count_lower(counter, start, stop, ranks), total
+    return total - _count_lower(counter, start, stop, ranks, tied=tied), total
 
 
-def _count_lower(counter: RankCounter, start: IntArray, stop: IntArray, ranks: IntArray) -> FloatArray:
-    """Count ranks lower than ``ranks`` in each slice, equal ones half."""
+def _count_lower(
+    counter: RankCounter, start: IntArray, stop: IntArray, ranks: IntArray, *, tied: bool
+) -> FloatArray:
+    """Count ranks lower than ``ranks`` in each slice, which does not hold its own; equal ones half."""
     below = counter.sum_below(start, stop, ranks)
+    if not tied:
+        return below.astype(np.float64)
     through = counter.sum_below(start, stop, ranks + 1)
     return np.asarray((below + through) / 2)
 

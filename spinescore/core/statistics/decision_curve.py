@@ -69,7 +69,11 @@ def _incidence_above(
     times = np.unique(follow_up.exit[early])
     m = len(times)
     until = np.searchsorted(times, follow_up.exit, side="right")
-    entered = np.searchsorted(times, follow_up.entry, side="right")
+    entered = (
+        np.searchsorted(times, follow_up.entry, side="right")
+        if follow_up.truncated
+        else np.zeros(len(until), dtype=np.int64)
+    )
     own = early & (follow_up.status == 1)
     last_exit = np.full(k + 1, -np.inf)
     np.maximum.at(last_exit, above, follow_up.exit)

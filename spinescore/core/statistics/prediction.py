@@ -13,9 +13,9 @@ from spinescore.core.statistics.calibration import (
     estimate_calibration_slope,
     estimate_observed_risk,
     judge_horizon,
+    trace_observed_risk,
 )
 from spinescore.core.statistics.censoring import estimate_censoring
-from spinescore.core.statistics.competing_risks import estimate_cumulative_incidence
 from spinescore.core.statistics.concordance import (
     Concordance,
     compare_concordance,
@@ -33,6 +33,7 @@ from spinescore.core.statistics.criteria import (
 )
 from spinescore.core.statistics.decision_curve import trace_net_benefit
 from spinescore.core.statistics.estimate import BoolArray, Estimate, FloatArray
+from spinescore.core.statistics.kaplan_meier import StepCurve
 from spinescore.core.statistics.time_dependent import (
     Horizon,
     Measure,
@@ -62,6 +63,7 @@ class SurvivalJudge:
         self.follow_up, self.yardstick = follow_up, yardstick
         self.event: BoolArray = np.asarray(follow_up.status == 1)
         self._observed: dict[tuple[float, float], Estimate] = {}
+        self._curves: dict[float, StepCurve] = {}
         self.problems = [judge_horizon(follow_up, horizon) for horizon in yardstick.horizons_years]
 
     @cached_property
@@ -70,9 +72,14 @@ class SurvivalJudge:
 
     @cached_property
     def _incidence(self) -> list[float]:
-        curve = estimate_cumulative_incidence(self.follow_up, 1, 0.95)
+        curve = self._curve_at(0.95)
         last = [curve.at(horizon) for horizon in self.yardstick.horizons_years]
         return [float(curve.values[i]) if i >= 0 else 0.0 for i in last]
+
+    def _curve_at(self, conf_level: float) -> StepCurve:
+        if conf_level not in self._curves:
+            self._curves[conf_level] = trace_observed_risk(self.follow_up, conf_level)
+        return self._curves[conf_level]
 
     @cached_property
     def _null(self) -> list[Measure]:
@@ -228,7 +235,8 @@ class SurvivalJudge:
     def _observe(self, horizon: float, conf_level: float) -> Estimate:
         key = horizon, conf_level
         if key not in self._observed:
-            self._observed[key] = estimate_observed_risk(self.follow_up, horizon, conf_level)
+            curve = self._curve_at(conf_level)
+            self._observed[key] = estimate_observed_risk(self.follow_up, horizon, conf_level, curve)
         return self._observed[key]
 
     def _calibrate(self, i: int, risk: FloatArray, conf_level: float) -> dict[Criterion, Estimate]:

@@ -12,13 +12,19 @@ from statsmodels.discrete.discrete_model import Logit
 
 from spinescore.core.statistics.accuracy import measure_accuracy
 from spinescore.core.statistics.competing_risks import estimate_cumulative_incidence, gray_test
-from spinescore.core.statistics.concordance import RankCounter, measure_concordance
+from spinescore.core.statistics.concordance import (
+    RankCounter,
+    measure_concordance,
+    measure_uno_concordance,
+)
 from spinescore.core.statistics.cox import compare_nested, fit_cox
+from spinescore.core.statistics.criteria import Prediction, Yardstick
 from spinescore.core.statistics.description import standardise_categories, standardise_difference
 from spinescore.core.statistics.discrimination import measure_auc, trace_roc
 from spinescore.core.statistics.kaplan_meier import estimate_survival
 from spinescore.core.statistics.logistic import fit_logistic
 from spinescore.core.statistics.pad_groups import cut_pad
+from spinescore.core.statistics.prediction import SurvivalJudge
 from spinescore.core.statistics.proportional_hazards import (
     TRANSFORMS,
     check_proportional_hazards,
@@ -54,6 +60,22 @@ def test_concordance_counts_the_pairs_one_by_one(seed: int) -> None:
     c = measure_concordance(f, f.status == 1, score)
     assert c.c == pytest.approx(brute_concordance(f, score), rel=1e-12)
     assert c.influence.sum() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_concordance_of_scores_without_ties_counts_the_pairs_too(seed: int, late: bool) -> None:
+    f = tied_follow_up(seed, late=late)
+    score = np.random.default_rng(seed).normal(size=len(f.exit))
+    c = measure_concordance(f, f.status == 1, score)
+    assert c.c == pytest.approx(brute_concordance(f, score), rel=1e-12)
+    assert c.influence.sum() == pytest.approx(0, abs=1e-12)
+    judge = SurvivalJudge(f, Yardstick((4.0,), 8.0, np.array([0.1])))
+    found = judge.measure(Prediction(score, np.full((len(score), 1), 0.2)))[:2]
+    assert found[0] == pytest.approx(c.c, rel=1e-12)
+    if not late:
+        uno = measure_uno_concordance(f, f.status == 1, score, 8.0)
+        assert found[1] == pytest.approx(uno.c, rel=1e-12)
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=40), st.integers(0, 25), st.data())

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from spinescore.core.verification.case import Comparison, Outcome
     from spinescore.core.verification.verification import Verification
 
-HEADS = ("spinescore", "R", "difference", "tolerance", "agrees")
-WIDTHS = (15, 15, 12, 11, 8)
+HEADS = ("spinescore", "R", "relative", "tolerance", "agrees")
+WIDTHS = (17, 17, 11, 10, 7)
 WIDEST = 118
 NARROWEST_LABEL = 18
 INDENT = 4

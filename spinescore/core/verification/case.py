@@ -27,12 +27,16 @@ class Comparison:
         One number, or those of one grid (horizons, thresholds, subjects).
     tolerance : float
         Largest relative difference that counts as agreement.
+    of_one_scale : bool
+        Whether differences are relative to the largest number of the grid: for numbers near zero that are
+        differences of larger ones.
     """
 
     statistic: str
     ours: FloatArray
     reference: FloatArray
     tolerance: float
+    of_one_scale: bool = False
 
     @property
     def differences(self) -> FloatArray:
@@ -47,7 +51,8 @@ class Comparison:
         """Return them relative to R's numbers; where R's is zero, to the largest of the grid."""
         size = np.abs(np.nan_to_num(self.reference))
         largest = float(size.max()) or 1.0
-        return np.asarray(self.differences / np.where(size > FLOOR * largest, size, largest))
+        own = (size > FLOOR * largest) & (not self.of_one_scale)
+        return np.asarray(self.differences / np.where(own, size, largest))
 
     @property
     def furthest(self) -> int:

@@ -12,6 +12,7 @@ from spinescore.core.verification.penalised import firth_family, imputation_fami
 from spinescore.core.verification.prediction import prediction_family
 from spinescore.core.verification.references import References
 from spinescore.core.verification.repeated import repeated_family
+from spinescore.core.verification.validation import validation_family
 
 FAMILIES = (
     description_family,
@@ -20,6 +21,7 @@ FAMILIES = (
     cox_family,
     competing_family,
     prediction_family,
+    validation_family,
     firth_family,
     imputation_family,
     repeated_family,

@@ -162,7 +162,7 @@ def test_page_pdf_json_and_csv_hold_the_same_numbers(tmp_path: Path) -> None:
 
 def test_the_command_prints_every_statistic_and_exits_with_0() -> None:
     done = RUNNER.invoke(app, ["verify"], env={"COLUMNS": "118"})
-    assert done.exit_code == 0
+    assert done.exit_code == 0, done.stdout
     assert "Efron's ties, no penalty; R: coxph(Surv(exit, status == 1) ~ pad" in done.stdout
     assert "statistics agree with R within the tolerance." in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 118

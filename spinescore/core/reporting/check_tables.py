@@ -15,7 +15,7 @@ def proportional_hazards_table(material: Material) -> Table:
         for endpoint in material.survival:
             rows.append(head_row(f"{material.endpoint_title(endpoint)}: {cohort}"))
             for model in material.models:
-                keys = {"endpoint": endpoint, "model": model}
+                keys = {"endpoint": endpoint, "model": model, "method": "km"}
                 pad = material.results.find(cohort, "ph_test", "chi2", term=material.pad(cohort), **keys)
                 whole = material.results.find(cohort, "ph_test", "chi2", term="global", **keys)
                 df = "" if whole is None or whole.df is None else f"{whole.df:g}"

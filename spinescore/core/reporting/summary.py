@@ -20,7 +20,13 @@ from spinescore.core.reporting.formatting import (
     format_value,
     state_p,
 )
-from spinescore.core.reporting.material import CORRECTION_NAMES, Material, in_sentence, level_title
+from spinescore.core.reporting.material import (
+    CORRECTION_NAMES,
+    MAIN_VARIANTS,
+    Material,
+    in_sentence,
+    level_title,
+)
 from spinescore.domain import Result
 
 PH_ALARM = 0.05
@@ -246,7 +252,12 @@ def _extrapolation(material: Material) -> Iterator[str]:
 
 def _flagged_models(results: Iterable[Result], flag: str) -> Iterator[str]:
     ratios = [
-        r for r in results if r.analysis in {"cox", "logistic"} and r.status == "ok" and r.p_value is not None
+        r
+        for r in results
+        if r.analysis in {"cox", "logistic"}
+        and r.variant in MAIN_VARIANTS
+        and r.status == "ok"
+        and r.p_value is not None
     ]
     n = sum(flag in r.flags for r in ratios)
     if n:
@@ -260,7 +271,13 @@ def _hazards_not_proportional(material: Material) -> Iterator[str]:
             for endpoint in material.survival
             for term in (material.pad(cohort), "global")
             for row in material.results.every(
-                cohort, "ph_test", "chi2", endpoint=endpoint, model=material.primary_model, term=term
+                cohort,
+                "ph_test",
+                "chi2",
+                endpoint=endpoint,
+                model=material.primary_model,
+                term=term,
+                method="km",
             )
             if row.p_value is not None and row.p_value < PH_ALARM
         ]

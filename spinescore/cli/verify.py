@@ -64,7 +64,8 @@ def _family_lines(title: str, outcomes: list[Outcome]) -> Iterator[str]:
     width = min(shutil.get_terminal_size().columns, WIDEST)
     heads = "".join(f"{head:>{size}}" for head, size in zip(HEADS, WIDTHS, strict=True))
     label = max(width - sum(WIDTHS), NARROWEST_LABEL)
-    yield f"\n{title.upper():<{label}}{heads}"
+    yield f"\n{title.upper()}"
+    yield f"{'':{label}}{heads}"
     yield "─" * (label + sum(WIDTHS))
     for outcome in outcomes:
         yield outcome.case.title

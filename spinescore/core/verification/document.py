@@ -82,7 +82,7 @@ def _facts(verification: Verification) -> list[tuple[str, str]]:
         ("Software", ", ".join(software)),
         ("Machine", verification.platform),
         ("Reference", ", ".join(reference)),
-        ("Data", "Synthetic: 600 made-up subjects and the repeated images of 150; no patient's data."),
+        ("Data", "Synthetic: made-up subjects and repeated images; no patient's data."),
     ]
 
 

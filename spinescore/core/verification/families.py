@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spinescore.core.verification.association import association_family
 from spinescore.core.verification.case import Case, Family
 from spinescore.core.verification.competing_risks import competing_family
 from spinescore.core.verification.cox import cox_family
@@ -19,6 +20,7 @@ FAMILIES = (
     discrimination_family,
     curve_family,
     cox_family,
+    association_family,
     competing_family,
     prediction_family,
     validation_family,

@@ -98,6 +98,14 @@ def test_a_risk_beyond_one_is_cut() -> None:
     assert predict_risk(RiskModel(hazard, nobody), np.zeros((1, 1)), [3.0]).tolist() == [[1.0]]
 
 
+def test_hazards_beyond_all_numbers_are_risks_of_one() -> None:
+    hazard = FrozenHazard(np.array([1e6]), np.zeros(1), np.array([1.0]), np.array([0.1]))
+    nobody = FrozenHazard(np.zeros(1), np.zeros(1), np.array([0.5]), np.array([0.1]))
+    design = np.array([[-1.0], [1.0]])
+    assert predict_risk(RiskModel(hazard), design, [3.0])[:, 0].tolist() == pytest.approx([0, 1])
+    assert predict_risk(RiskModel(hazard, nobody), design, [3.0])[:, 0].tolist() == pytest.approx([0, 1])
+
+
 def check_calibration(expected: dict[str, Any], found: dict[str, Any], curve: SmoothCalibration) -> None:
     for name, statistic, scale in (
         ("o_e", "o_e_ratio", 1e-9),

@@ -18,6 +18,7 @@ from spinescore.core.statistics.times import FollowUp
 FEWEST_EVENTS = 5
 LARGEST_DIRECT = 20_000_000  # subjects times event times summed one by one; beyond, interpolated
 BLOCK = 4_000_000
+LARGEST_LOG = 300.0  # of a hazard ratio: beyond, a risk is 0 or 1 anyway
 CHEBYSHEV_DEGREES = (24, 48, 96)
 CHEBYSHEV_TOLERANCE = 1e-11
 
@@ -43,6 +44,10 @@ class FrozenHazard:
     def log_relative_hazard(self, design: FloatArray) -> FloatArray:
         """Return each subject's log hazard ratio to the baseline's subject; shape (n,)."""
         return np.asarray((design - self.centre) @ self.coefficients)
+
+    def relative_hazard(self, design: FloatArray) -> FloatArray:
+        """Return each subject's hazard ratio to the baseline's subject, kept within what can be multiplied."""
+        return np.exp(np.clip(self.log_relative_hazard(design), -LARGEST_LOG, LARGEST_LOG))
 
     def cumulative_at(self, times: FloatArray | float) -> FloatArray:
         """Return the baseline cumulative hazard by each time."""
@@ -184,10 +189,10 @@ def predict_risk(model: RiskModel, design: FloatArray, horizons_years: Sequence[
     Source: riskRegression's ``CSC``; Ozenne et al. 2017, R Journal 9:440.
     """
     horizons = np.asarray(horizons_years, dtype=np.float64)
-    own = np.exp(model.own.log_relative_hazard(design))
+    own = model.own.relative_hazard(design)
     if model.other is None:
         return np.asarray(-np.expm1(-own[:, None] * model.own.cumulative_at(horizons)))
-    other = np.exp(model.other.log_relative_hazard(design))
+    other = model.other.relative_hazard(design)
     kernel = _make_kernel(model.own, model.other, horizons)
     size = len(own) * len(kernel.before)
     share = _sum_directly(kernel, own, other) if size <= LARGEST_DIRECT else _interpolate(kernel, own, other)

@@ -231,7 +231,7 @@ def smooth_calibration(
 
 
 def _observed(frozen: FrozenHazard, columns: FloatArray, horizon_years: float) -> FloatArray:
-    hazard = frozen.cumulative_at(horizon_years) * np.exp(frozen.log_relative_hazard(columns))
+    hazard = frozen.cumulative_at(horizon_years) * frozen.relative_hazard(columns)
     return np.asarray(-np.expm1(-hazard))
 
 

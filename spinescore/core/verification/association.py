@@ -19,7 +19,6 @@ from spinescore.core.verification.case import (
     Comparison,
     Family,
     compare,
-    compare_each,
     compare_estimate,
 )
 from spinescore.core.verification.references import References
@@ -230,7 +229,5 @@ def _rates(study: ReferenceStudy) -> Iterator[Comparison]:
 def _adjusted(references: References) -> Iterator[Comparison]:
     theirs = references.numbers["association"]["p_adjust"]
     p = np.array(theirs["p"])
-    names = [f"p = {value:g}" for value in theirs["p"]]
-    names = [f"{name} (no. {number})" for number, name in enumerate(names, start=1)]
-    yield from compare_each("Holm", names, adjust_holm(p), theirs["holm"])
-    yield from compare_each("Benjamini-Hochberg", names, adjust_benjamini_hochberg(p), theirs["bh"])
+    yield compare(f"Holm, {len(p)} p values", adjust_holm(p), theirs["holm"])
+    yield compare(f"Benjamini-Hochberg, {len(p)} p values", adjust_benjamini_hochberg(p), theirs["bh"])

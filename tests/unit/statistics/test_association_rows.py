@@ -15,6 +15,14 @@ import polars as pl
 import pytest
 
 from spinescore.core.analysis import analyze
+from spinescore.core.statistics.assembly.check_rows import coefficient_curves
+from spinescore.core.statistics.assembly.cox_rows import cox_rows
+from spinescore.core.statistics.assembly.multiplicity_rows import adjust_families
+from spinescore.core.statistics.assembly.sensitivity_rows import sensitivity_rows
+from spinescore.core.statistics.assembly.setting import prepare_setting
+from spinescore.core.statistics.assembly.spline_rows import spline_curves, spline_rows
+from spinescore.core.statistics.assembly.standardised_rows import standardised_rows
+from spinescore.core.statistics.assembly.subgroup_rows import subgroup_rows
 from spinescore.core.statistics.incidence import estimate_rate, standardise_rate
 from spinescore.domain import Analysis, Cohort, Result
 from tests.unit.statistics.coverage_of_associations import count_held
@@ -42,9 +50,22 @@ def with_ward(cohort: Cohort, wards: int = 50) -> Cohort:
     return replace(cohort, subjects=cohort.subjects.with_columns(ward))
 
 
-def run(*cohorts: Cohort, **analysis: Any) -> Analysis:
+def run_all(*cohorts: Cohort, **analysis: Any) -> Analysis:
     study = make_study(**settings(**analysis))
     return analyze(cohorts, study, correction_method="beheshti", correction_flags={})
+
+
+def run(cohort: Cohort, **analysis: Any) -> Analysis:
+    """Return the rows and lines of association alone, of one cohort."""
+    study = make_study(**settings(**analysis))
+    setting = prepare_setting(cohort, study, "beheshti", (), primary=True)
+    endpoints = study.survival_endpoints()
+    parts = (standardised_rows, cox_rows, sensitivity_rows, spline_rows, subgroup_rows)
+    lines = (spline_curves, coefficient_curves)
+    return Analysis(
+        tuple(row for name in endpoints for part in parts for row in part(setting, name)),
+        tuple(point for name in endpoints for line in lines for point in line(setting, name)),
+    )
 
 
 def change(cohort: Cohort, **columns: pl.Expr) -> Cohort:
@@ -54,7 +75,7 @@ def change(cohort: Cohort, **columns: pl.Expr) -> Cohort:
 @cache
 def usual() -> Analysis:
     families = {"all": {}, "fractures": {"endpoints": ["fracture"], "models": ["Model 1"]}}
-    return run(with_ward(make_cohort()), families=families)
+    return run_all(with_ward(make_cohort()), families=families)
 
 
 def find(done: Analysis, /, **keys: Any) -> list[Result]:
@@ -275,16 +296,18 @@ def test_an_estimate_without_p_counts_for_no_test() -> None:
     cohort = with_ward(make_cohort())
     flat = cohort.follow_up["death"].with_columns(status=pl.lit(0))
     changed = replace(cohort, follow_up=cohort.follow_up | {"death": flat})
-    done = run(changed, families={"all": {}})
-    rows = find(done, analysis="multiplicity", method="holm")
+    study = make_study(**settings(families={"all": {}}))
+    _, more = adjust_families(run(changed).results, study, {"vfa": "pad_corrected"})
+    rows = [row for row in more if row.method == "holm"]
     assert [r.status for r in rows if r.endpoint == "death"] == ["not_estimable"] * 2
-    assert {r.note for r in rows if r.endpoint != "death"} == {"4 tests"}
+    assert {r.note for r in rows if r.endpoint != "death"} == {"2 tests"}
 
 
 def test_without_families_nothing_is_adjusted() -> None:
-    done = run(with_ward(make_cohort()))
-    assert not find(done, analysis="multiplicity")
-    assert not [r for r in done.results if r.family or r.p_adjusted is not None]
+    rows = list(run(with_ward(make_cohort(n=100))).results)
+    adjusted, more = adjust_families(rows, make_study(**settings()), {"vfa": "pad_corrected"})
+    assert adjusted == rows
+    assert not more
 
 
 def test_standardised_rates_of_groups_alike_in_age_and_sex_are_the_crude_ones() -> None:
@@ -319,9 +342,9 @@ def test_a_standard_without_any_shared_stratum_gives_no_rate() -> None:
 
 
 def test_cohorts_are_compared_with_the_first() -> None:
-    first, second = with_ward(make_cohort()), with_ward(make_cohort(seed=2, n=300))
+    first, second = with_ward(make_cohort(n=100)), with_ward(make_cohort(seed=2, n=100))
     second = change(second, age_years=pl.col("age_years") + 4, smoking=pl.lit("pipe"))
-    done = run(first, replace(second, name="other"))
+    done = run_all(first, replace(second, name="other"))
     row = one(done, analysis="table_one", method="between_cohorts", term="age_years")
     ages = [c.subjects["age_years"].to_numpy() for c in (second, first)]
     pooled = math.sqrt((ages[0].var(ddof=1) + ages[1].var(ddof=1)) / 2)
@@ -329,7 +352,7 @@ def test_cohorts_are_compared_with_the_first() -> None:
     assert row.value == pytest.approx((ages[0].mean() - ages[1].mean()) / pooled)
     smoking = one(done, analysis="table_one", method="between_cohorts", term="smoking")
     assert smoking.value > 1
-    assert not find(run(first), method="between_cohorts")
+    assert not find(usual(), method="between_cohorts")
 
 
 def test_order_of_subjects_changes_nothing() -> None:

@@ -46,7 +46,7 @@ class FrozenHazard:
         return np.asarray((design - self.centre) @ self.coefficients)
 
     def relative_hazard(self, design: FloatArray) -> FloatArray:
-        """Return each subject's hazard ratio to the baseline's subject, kept within what can be multiplied."""
+        """Return each subject's hazard ratio to the baseline's subject, kept within bounds."""
         return np.exp(np.clip(self.log_relative_hazard(design), -LARGEST_LOG, LARGEST_LOG))
 
     def cumulative_at(self, times: FloatArray | float) -> FloatArray:

@@ -31,7 +31,7 @@ from spinescore.core.statistics.cox import fit_cox
 from spinescore.core.statistics.decision_curve import trace_binary_net_benefit, trace_net_benefit
 from spinescore.core.statistics.splines import place_knots, restricted_cubic_spline
 from spinescore.core.statistics.times import FollowUp, make_follow_up
-from tests.reference.test_survival_against_r import COMPLETE, close
+from tests.reference.reference_cohort import COMPLETE, close
 
 R = json.loads((Path(__file__).parent / "absolute_risk.json").read_text())
 HORIZONS = R["horizons"]

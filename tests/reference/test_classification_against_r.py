@@ -15,8 +15,8 @@ from spinescore.core.statistics.classification import (
 )
 from spinescore.core.statistics.outcomes import BinaryOutcome
 from spinescore.core.statistics.time_dependent import weigh_horizon
+from tests.reference.reference_cohort import close
 from tests.reference.test_absolute_risk_against_r import AGE, BMI, CASE, PAD, times
-from tests.reference.test_survival_against_r import close
 
 R = json.loads((Path(__file__).parent / "classification.json").read_text())
 CUTS = list(enumerate(R["cuts"]))

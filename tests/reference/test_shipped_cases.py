@@ -1,4 +1,4 @@
-"""Every case that `spinescore verify` ships agrees with R: the CI's parity, as a user's machine runs it."""
+"""Every case that `spinescore verify` ships agrees with R, ten times as closely as a user's machine must."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from spinescore.core.verification.families import every_case
 from spinescore.shell.reference_files import read_references
 
 CASES = every_case(read_references())
+STRICTER = 10
 HERE = Path(__file__).parent
 
 
@@ -21,9 +22,10 @@ def test_every_shipped_case_agrees(case: Case) -> None:
     apart = [
         (c.statistic, c.ours[c.furthest], c.reference[c.furthest], c.relative_differences.max())
         for c in outcome.comparisons
-        if not c.agrees
+        if c.relative_differences.max() > c.tolerance / STRICTER
     ]
     assert not apart
+    assert outcome.agrees
     assert outcome.comparisons
     assert len({c.statistic for c in outcome.comparisons}) == len(outcome.comparisons)
 

@@ -11,8 +11,8 @@ import pytest
 from spinescore.core.statistics.criteria import Criterion, Judgement, Yardstick
 from spinescore.core.statistics.outcomes import BinaryOutcome, Outcome, SurvivalOutcome, judge_resamples
 from spinescore.core.statistics.validation import estimate_optimism
+from tests.reference.reference_cohort import close
 from tests.reference.test_absolute_risk_against_r import AGE, BMI, CASE, DESIGN, PAD, times
-from tests.reference.test_survival_against_r import close
 
 R = json.loads((Path(__file__).parent / "validation.json").read_text())
 THRESHOLDS = np.array(R["thresholds"])

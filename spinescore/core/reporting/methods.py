@@ -58,8 +58,8 @@ LIMITS = (
     "would have no PAD at all.",
     "C and AUC of fitted models are apparent: judged on the subjects the models were fitted to. They have "
     "been corrected neither for optimism nor checked in other people.",
-    "Models are compared on the complete cases common to them, or each on its own; missing covariates were "
-    "not imputed, and complete cases may differ from everybody.",
+    "Models are compared on the complete cases common to them, or each on its own; missing covariates "
+    "are not imputed in what is shown here, and complete cases may differ from everybody.",
     "Cause-specific hazard ratios say how the rate of the event depends on PAD while subjects are "
     "event-free; they are not statements about risk. Cumulative incidence is.",
     "Many hazard ratios are shown and their p values are not adjusted for that; one estimate was declared in "

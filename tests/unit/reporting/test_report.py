@@ -13,7 +13,6 @@ import polars as pl
 import pytest
 from pypdf import PdfReader
 
-from spinescore import report as report_module
 from spinescore.domain import StageSummary
 from spinescore.errors import AnalysisError
 from spinescore.report import render_report

@@ -28,7 +28,7 @@ from spinescore.core.statistics.concordance import (
     measure_uno_concordance,
 )
 from spinescore.core.statistics.discrimination import compare_auc, estimate_auc, measure_auc
-from spinescore.core.statistics.estimate import Estimate, FloatArray, log_ratio_interval
+from spinescore.core.statistics.estimate import Estimate, FloatArray, normal_interval
 from spinescore.core.statistics.fine_gray import fit_fine_gray
 from spinescore.core.statistics.firth import FirthFit, fit_firth_cox, fit_firth_logistic, profile_coefficient
 from spinescore.core.statistics.incidence import estimate_rate
@@ -134,7 +134,7 @@ def _classes(rng: np.random.Generator) -> Iterator[Checked]:
     yield "AUC difference, size", compare_auc(*areas, 0.95, test=True), None
     yield "AUC difference", compare_auc(*areas, 0.95, test=True), 0.0
     fit = fit_logistic(case, one[:, None])
-    yield "odds ratio", _ratio(fit.coefficients, fit.covariance), float(np.exp(SHIFT))
+    yield "log odds ratio", _coefficient(fit.coefficients, fit.covariance), SHIFT
     right = SHARE * norm.pdf(one, SHIFT) / (SHARE * norm.pdf(one, SHIFT) + (1 - SHARE) * norm.pdf(one))
     large = compare_binary_in_the_large(case, right, 0.95)
     yield "binary O/E", large["o_e_ratio"], 1.0
@@ -142,8 +142,8 @@ def _classes(rng: np.random.Generator) -> Iterator[Checked]:
     yield "binary calibration slope", estimate_binary_slope(case, right, 0.95), 1.0
 
 
-def _ratio(coefficients: FloatArray, covariance: FloatArray) -> Estimate:
-    return log_ratio_interval(float(coefficients[0]), float(np.sqrt(covariance[0, 0])), 0.95)
+def _coefficient(coefficients: FloatArray, covariance: FloatArray) -> Estimate:
+    return normal_interval(float(coefficients[0]), float(np.sqrt(covariance[0, 0])), 0.95)
 
 
 def _cohort(rng: np.random.Generator, x: FloatArray, causes: int) -> FollowUp:
@@ -238,8 +238,8 @@ def _subdistribution(rng: np.random.Generator) -> Iterator[Checked]:
     status = np.where(ends < times, 0, np.where(first, 1, 2))
     follow_up = make_follow_up(np.zeros(N), np.minimum(times, ends), status)
     fit = fit_fine_gray(follow_up, 1, x[:, None])
-    interval = _ratio(fit.coefficients, fit.covariance)
-    yield "subdistribution hazard ratio (Fine-Gray)", interval, float(np.exp(SUBDISTRIBUTION))
+    interval = _coefficient(fit.coefficients, fit.covariance)
+    yield "log subdistribution hazard ratio (Fine-Gray)", interval, SUBDISTRIBUTION
 
 
 def _few_events(rng: np.random.Generator) -> Iterator[Checked]:

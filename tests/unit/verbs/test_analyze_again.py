@@ -41,7 +41,7 @@ column = "op"
 "Model 1" = ["age"]
 [analysis]
 horizons_years = [2]
-bootstraps = 5
+bootstraps = 2
 [analysis.families.all]
 """
 

@@ -73,6 +73,8 @@ type = "binary"
 column = "osteoporosis"
 [models]
 "Model 1" = ["age", "sex"]
+[analysis]
+bootstraps = 0
 """
 
 

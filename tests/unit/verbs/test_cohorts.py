@@ -431,6 +431,8 @@ where = "split = 'reference'"
 where = "split = 'test'"
 [models]
 "Model 1" = ["age"]
+[analysis]
+bootstraps = 0
 """
 
 

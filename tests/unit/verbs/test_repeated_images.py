@@ -33,6 +33,7 @@ id = "subject_id"
 where = "kind = 'vfa'"
 [analysis]
 repeat_min_years = 1.0
+bootstraps = 0
 """
 
 

@@ -69,8 +69,9 @@ def _family_lines(title: str, outcomes: list[Outcome]) -> Iterator[str]:
     yield "─" * (label + sum(WIDTHS))
     for outcome in outcomes:
         yield outcome.case.title
-        for line in wrap(f"{outcome.case.convention}; R: {outcome.case.call}", width - INDENT):
-            yield f"{'':{INDENT - 2}}{line}"
+        for text in (outcome.case.convention, f"R: {outcome.case.call}"):
+            for line in wrap(text, width - INDENT):
+                yield f"{'':{INDENT - 2}}{line}"
         if outcome.problem:
             yield f"{'':{INDENT}}not computed: {outcome.problem}"
         for comparison in outcome.comparisons:

@@ -170,7 +170,7 @@ def test_the_command_prints_every_statistic_and_exits_with_0(monkeypatch: pytest
     monkeypatch.setattr(module, "verify_statistics", lambda: this_machine()[0])
     done = RUNNER.invoke(app, ["verify"], env={"COLUMNS": "118"})
     assert done.exit_code == 0, done.stdout
-    assert "Efron's ties, no penalty; R: coxph(Surv(exit, status == 1) ~ pad" in done.stdout
+    assert "Efron's ties, no penalty\n  R: coxph(Surv(exit, status == 1) ~ pad" in done.stdout
     assert "statistics agree with R within the tolerance." in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 118
     assert "NO" not in done.stdout.split()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from spinescore import __version__
 from spinescore.core.analysis import analyze as analyze_cohorts
@@ -21,6 +23,8 @@ from spinescore.study import Study
 
 WORTH_A_WARNING = ("sex_conflict", "age_conflict", "sex_differs", "birth_date_differs", "competing_unknown")
 OF_ALL_ENDPOINTS = ("multiplicity",)  # analyses whose rows bear an endpoint and depend on others too
+WORTH_THREADS = 50_000  # subjects
+MOST_THREADS = 4  # each holds arrays of its own
 POINT_COLUMNS = ("cohort", "age_years", "spine_age_raw", "spine_age_corrected", "sex")
 
 
@@ -54,7 +58,16 @@ def analyze(
         version=__version__,
     )
     kept = _keep_unchanged(warehouse, units, key)
-    analysis = analyze_cohorts(cohorts, study, correction_method=method, correction_flags=flags, kept=kept)
+    # one thread of BLAS: the order in which it sums, and so the last digit, is then the same at every run
+    with threadpool_limits(limits=1, user_api="blas"):
+        analysis = analyze_cohorts(
+            cohorts,
+            study,
+            correction_method=method,
+            correction_flags=flags,
+            kept=kept,
+            threads=_threads(cohorts),
+        )
     arguments = {"study": study.study.title, "cohorts": list(study.analysis_cohorts())}
     with (
         warehouse.run("analyze", arguments, model_id=key.model_id, input_sha256=fingerprint) as run,
@@ -75,6 +88,12 @@ def analyze(
         counts=run.counts,
         warnings=tuple(_warnings(cohorts, study)),
     )
+
+
+def _threads(cohorts: list[Cohort]) -> int:
+    """Return how many endpoints to compute at a time: large arrays leave Python to others while they work."""
+    largest = max(cohort.subjects.height for cohort in cohorts)
+    return min(MOST_THREADS, os.cpu_count() or 1) if largest >= WORTH_THREADS else 1
 
 
 def _keep_unchanged(warehouse: Warehouse, units: Mapping[Unit, str], key: ModelKey) -> dict[Unit, Findings]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
 import polars as pl
@@ -53,6 +54,7 @@ def analyze(
     correction_method: str,
     correction_flags: Mapping[str, tuple[str, ...]],
     kept: Mapping[Unit, Findings] = MappingProxyType({}),
+    threads: int = 1,
 ) -> Analysis:
     """Compute every number, line and point of the report (docs/results.md lists them).
 
@@ -67,6 +69,8 @@ def analyze(
         Copied to the flags of every corrected row of that cohort.
     kept : mapping of (cohort, endpoint) to Findings
         What an earlier analysis found where nothing has changed since; it is not computed again.
+    threads : int
+        How many endpoints of a cohort are computed at a time; what is found does not depend on it.
 
     Raises
     ------
@@ -88,9 +92,7 @@ def analyze(
         repeated = read_repeats(setting)
         results.extend(_cohort_rows(setting, repeated))
         curves.extend((*fitted_lines(setting), *change_curves(setting, repeated)))
-        for endpoint in (*study.binary_endpoints(), *study.survival_endpoints()):
-            unit = (setting.cohort.name, endpoint)
-            found = kept[unit] if unit in kept else _find(setting, endpoint, trained)
+        for found in _find_all(setting, trained, kept, threads):
             results.extend(found.results)
             curves.extend(found.curves)
         rows["points"].append(scatter_points(setting))
@@ -123,6 +125,20 @@ class _Trained:
             models = freeze_models(self._setting, endpoint) if self._setting else {}
             self._by_endpoint[endpoint] = models
         return self._by_endpoint[endpoint]
+
+
+def _find_all(
+    setting: Setting, trained: _Trained, kept: Mapping[Unit, Findings], threads: int
+) -> Iterator[Findings]:
+    """Yield what a cohort says of each endpoint, in the study's order."""
+
+    def find(endpoint: str) -> Findings:
+        unit = (setting.cohort.name, endpoint)
+        return kept[unit] if unit in kept else _find(setting, endpoint, trained)
+
+    endpoints = (*setting.study.binary_endpoints(), *setting.study.survival_endpoints())
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(find, endpoints)
 
 
 def _find(setting: Setting, endpoint: str, trained: _Trained) -> Findings:

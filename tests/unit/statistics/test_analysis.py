@@ -90,6 +90,14 @@ def test_no_row_holds_nan_and_every_key_is_its_own(cohort: dict[str, Any]) -> No
         assert math.isfinite(point.y)
 
 
+def test_what_is_found_does_not_depend_on_how_many_endpoints_are_computed_at_a_time() -> None:
+    cohort = make_cohort()
+    flags = {cohort.name: ("same_cohort_correction",)}
+    done = analyze([cohort], make_study(), correction_method="beheshti", correction_flags=flags, threads=3)
+    assert done.results == usual().results
+    assert done.curves == usual().curves
+
+
 def test_every_analysis_statistic_and_flag_is_documented() -> None:
     rows = [*usual().results, *run(make_cohort(late=True, n=60), "none").results]
     words = set(re.findall(r"[a-z0-9_]+", DOCS))

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from spinescore import __version__
 
-SOFTWARE = ("lifelines", "statsmodels", "scipy", "numpy", "polars", "duckdb")
+SOFTWARE = ("lifelines", "scikit-learn", "scipy", "numpy", "polars", "duckdb")
 
 
 def software_versions() -> dict[str, str]:

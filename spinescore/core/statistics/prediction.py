@@ -185,11 +185,10 @@ class SurvivalJudge:
         return merge_judgements(parts)
 
     def estimate_briefly(self, prediction: Prediction, conf_level: float) -> dict[Criterion, Estimate]:
-        """Return Harrell's C and calibration: what is said of subgroups."""
+        """Return Harrell's C, and calibration at the longest horizon: what is said of subgroups."""
         found = dict(self._estimate_concordance([prediction], conf_level, ("harrell",)).alone[0])
-        for i in range(len(self.yardstick.horizons_years)):
-            found |= self._calibrate(i, prediction.risk[:, i], conf_level)
-        return found
+        last = len(self.yardstick.horizons_years) - 1
+        return found | self._calibrate(last, prediction.risk[:, last], conf_level)
 
     def _estimate_concordance(
         self, predictions: Sequence[Prediction], conf_level: float, methods: tuple[str, ...]

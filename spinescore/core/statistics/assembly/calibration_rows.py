@@ -61,6 +61,8 @@ def subgroup_rows(trial: Trial) -> Iterator[Result]:
     setting = trial.sample.setting
     for name in dict.fromkeys(setting.study.analysis.subgroups):
         factor = read_factor(setting, name).take(trial.sample.rows)
+        if len(factor.levels) < 2:
+            continue  # everybody, of whom the other rows are
         for level in range(len(factor.levels)):
             members = np.asarray(factor.codes == level)
             part = trial.sample.outcome.take(members)

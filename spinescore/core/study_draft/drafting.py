@@ -230,6 +230,7 @@ def _write_analysis(page: Page, situation: Situation, found: Findings) -> None:
     years, why = _horizon(found.endpoints)
     page.guess("horizons_years", f"[{years}]", why)
     page.pair("pad_groups", '"tertiles"', '"quartiles", or cuts in years of the age gap such as [-5, 5]')
+    page.pair("bootstraps", "200", "to judge models by; takes minutes; 0: none")
 
 
 def _horizon(endpoints: Sequence[EndpointGuess]) -> tuple[int, str]:

@@ -169,11 +169,15 @@ def fit_fine_gray(follow_up: FollowUp, cause: int, design: FloatArray) -> CoxFit
         nothing = np.full(p, np.nan), np.full((p, p), np.nan)
         problem = "left truncation: Fine and Gray's model is not defined for it here"
         return CoxFit(*nothing, np.nan, np.nan, n, int((follow_up.status == cause).sum()), problem)
-    events = int((follow_up.status == cause).sum())
-    fit = fit_partial_likelihood(
-        lambda standard: WeightedLikelihood(follow_up, cause, standard), design, events
-    )
+    made: list[WeightedLikelihood] = []
+
+    def make(standard: FloatArray) -> WeightedLikelihood:
+        made.append(WeightedLikelihood(follow_up, cause, standard))
+        return made[0]
+
+    fit = fit_partial_likelihood(make, design, int((follow_up.status == cause).sum()))
     if fit.problem or p == 0:
         return fit
-    core = WeightedLikelihood(follow_up, cause, design - design.mean(axis=0)).sandwich_core(fit.coefficients)
+    spread = design.std(axis=0)
+    core = made[0].sandwich_core(fit.coefficients * spread) * np.outer(spread, spread)
     return replace(fit, covariance=fit.covariance @ core @ fit.covariance)

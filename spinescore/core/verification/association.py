@@ -9,20 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from spinescore.core.statistics.assembly.setting import prepare_setting
+from spinescore.core.statistics.assembly.spline_rows import fit_spline, trace_spline
+from spinescore.core.statistics.assembly.survival_data import read_survival
 from spinescore.core.statistics.estimate import Estimate, normal_quantile
 from spinescore.core.statistics.multiplicity import adjust_benjamini_hochberg, adjust_holm
 from spinescore.core.statistics.proportional_hazards import TRANSFORMS
-from spinescore.core.verification.case import (
-    CLOSED_FORM,
-    ITERATED,
-    Case,
-    Comparison,
-    Family,
-    compare,
-    compare_estimate,
-)
-from spinescore.core.verification.references import References
-from spinescore.core.verification.study import CLOCKS, MODELS, ReferenceStudy
+from spinescore.core.verification.case import ITERATED, Case, Comparison, compare, compare_estimate
+from spinescore.core.verification.references import ENTRIES, OUTCOME, References
+from spinescore.core.verification.study import MODELS, ReferenceStudy
 from spinescore.domain import CurvePoint, Result
 
 VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -34,23 +29,31 @@ VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("age as a spline", "age_spline", {"variant": "age_spline"}),
     ("landmark at 1 year", "landmark_1", {"variant": "landmark", "horizon_years": 1.0}),
     ("landmark at 2.5 years", "landmark_2.5", {"variant": "landmark", "horizon_years": 2.5}),
+    ("raw PAD", "main_raw", {"predictor": "pad_raw"}),
+    (
+        "raw PAD, robust errors",
+        "robust_raw",
+        {"predictor": "pad_raw", "variant": "robust", "method": "sandwich"},
+    ),
 )
 SUBGROUPS = {"sex": "sex", "age_band": "band", "smoking": "smoking", "site": "site"}
-OUTCOME = {"plain": "Surv(exit, status == 1)", "late": "Surv(entry, exit, status == 1)"}
 
 
-def association_family(references: References) -> Family:
-    """Return the cases that go through the rows of a study."""
-    return Family("association", "Association, as a study's rows", tuple(_cases(references)))
-
-
-def _cases(references: References) -> Iterator[Case]:
+def association_cases(references: References) -> Iterator[Case]:
+    """Yield the cases that go through the rows of a study."""
     study = ReferenceStudy(references)
-    for clock in CLOCKS:
+    for late, clock in ENTRIES:
         for model, terms in MODELS.items():
-            yield from _model_cases(
-                study, clock, model, f"coxph({OUTCOME[clock]} ~ pad + {' + '.join(terms)})"
-            )
+            call = f"coxph({OUTCOME[late]} ~ pad + {' + '.join(terms)})"
+            yield from _model_cases(study, clock, model, call)
+    yield Case(
+        key="spline-cph",
+        title="PAD as a restricted cubic spline: short model, as rms has it",
+        convention="4 knots; against PAD 0; near-ties rounded to ties beforehand",
+        call="anova(cph(~ rcs(pad, 4) + age + sex)), contrast(..., list(pad = c(-5, 3, 6)), list(pad = 0))",
+        source="association",
+        compare=partial(_spline_of_rms, study),
+    )
     yield Case(
         key="standardised-rates",
         title="Age- and sex-standardised rates per 1,000 person-years",
@@ -134,13 +137,15 @@ def _variants(study: ReferenceStudy, clock: str, model: str) -> Iterator[Compari
     place = {"analysis": "cox", "endpoint": clock, "cause": clock, "model": model, "sample": "own_n"}
     shared = place | {"statistic": "hr_per_sd", "variant": "main", "term": None, "group": None}
     counts: list[tuple[int | None, int]] = []
+    scales: list[tuple[float | None, float]] = []
     for name, key, keys in VARIANTS:
         row = study.row(**(shared | {"predictor": "pad_corrected", "horizon_years": None} | keys))
-        yield from _log_ratio(row, theirs[key], sd["pad"], name)
+        scale = sd["pad_raw" if key.endswith("raw") else "pad"]
+        yield from _log_ratio(row, theirs[key], scale, name)
         counts += [(row.n, theirs[key]["n"]), (row.events, theirs[key]["events"])]
-    raw = study.row(**shared, predictor="pad_raw", horizon_years=None)
-    yield from _log_ratio(raw, theirs["main_raw"], sd["pad_raw"], "raw PAD")
-    yield compare("subjects and events of each", [ours for ours, _ in counts], [r for _, r in counts])
+        scales.append((row.scale, scale))
+    for words, pairs in (("subjects and events of each", counts), ("SD of each", scales)):
+        yield compare(words, [ours for ours, _ in pairs], [r for _, r in pairs])
 
 
 def _transforms(study: ReferenceStudy, clock: str, model: str) -> Iterator[Comparison]:
@@ -156,6 +161,7 @@ def _transforms(study: ReferenceStudy, clock: str, model: str) -> Iterator[Compa
                 f"{name}: chi-squared of each term", [r.value for r in rows], numbers["chisq"], ITERATED
             )
             yield compare(f"{name}: p of each term", [r.p_value for r in rows], numbers["p"], ITERATED)
+            yield compare(f"{name}: df of each term", [r.df for r in rows], numbers["df"])
     concordances = {"endpoint": clock, "model": model, "variant": "strata"}
     both = [study.row(analysis="concordance", predictor=p, **concordances) for p in ("pad_corrected", None)]
     numbers = theirs["strata_c"]
@@ -181,21 +187,32 @@ def _spline(study: ReferenceStudy, clock: str, model: str) -> Iterator[Compariso
             row = study.row(**keys, term=term, method=method)
             yield compare(f"{method.replace('_', ' ')}, {term}", row.value, theirs[f"{key}_{term}"], ITERATED)
     line = study.points("spline", clock, model)
-    curve = compare(
-        f"log hazard ratio at {len(line)} values", [math.log(p.y) for p in line], theirs["log_hr"], ITERATED
-    )
-    yield curve
+    yield compare(f"{len(line)} values", [p.x for p in line], theirs["x"])
+    ratios = [math.log(p.y) for p in line]
+    yield compare(f"log hazard ratio at {len(line)} values", ratios, theirs["log_hr"], ITERATED)
     yield compare(f"SE at {len(line)} values", _reach(line, log=True), theirs["se"], ITERATED)
 
 
+def _spline_of_rms(study: ReferenceStudy) -> Iterator[Comparison]:
+    theirs = study.references.numbers["association"]["cph"]
+    setting = prepare_setting(study.cohort, study.study, "beheshti", (), primary=False)
+    found = fit_spline(read_survival(setting, "plain"), "short")
+    value, lower, upper = trace_spline(found, np.array(theirs["at"], dtype=np.float64), 0.95)
+    yield compare("log hazard ratio at 3 values", np.log(value), theirs["log_hr"], ITERATED)
+    errors = np.log(upper / lower) / 2 / normal_quantile(0.95)
+    yield compare("SE at 3 values", errors, theirs["se"], ITERATED)
+    keys = {"analysis": "spline", "endpoint": "plain", "model": "short", "method": "wald"}
+    for term in ("global", "nonlinear"):
+        yield compare(f"wald, {term}", study.row(**keys, term=term).value, theirs[f"wald_{term}"], ITERATED)
+
+
 def _beta(study: ReferenceStudy, clock: str, model: str) -> Iterator[Comparison]:
-    theirs, scale = (
-        _theirs(study, clock, model)["beta_t"],
-        study.references.numbers["association"]["sd"]["pad"],
-    )
+    theirs = _theirs(study, clock, model)["beta_t"]
+    scale = study.references.numbers["association"]["sd"]["pad"]
     line = study.points("ph_test", clock, model)
     at = np.searchsorted(np.array(theirs["time"]) + 1e-6, [p.x for p in line])
     value, se = (np.array(theirs[name])[at] * scale for name in ("value", "se"))
+    yield compare(f"{len(line)} times", [p.x for p in line], np.array(theirs["time"])[at])
     yield compare(f"log hazard ratio at {len(line)} times", [p.y for p in line], value, ITERATED)
     yield compare(f"SE at {len(line)} times", _reach(line, log=False), se, ITERATED)
 
@@ -208,12 +225,18 @@ def _subgroups(study: ReferenceStudy, clock: str, model: str) -> Iterator[Compar
         if theirs is None:
             continue
         for level, part in theirs["levels"].items():
-            if "coef" not in part or part["infinite"]:
-                continue  # too few events, or no maximum: null here, whatever R prints
             label = f"{name}={level.strip('[)').replace(',', '-')}"
-            yield from _log_ratio(study.row(**keys, subgroup=label), part, sd, label)
+            own = study.row(**keys, subgroup=label)
+            if "coef" not in part or part["infinite"]:  # null here, whatever R prints
+                why = "fewer than 5 events" if "coef" not in part else "no finite maximum"
+                yield compare(f"{label}: none, {why}", own.value, None)
+                continue
+            yield from _log_ratio(own, part, sd, label)
+            counts = [own.n, own.events]
+            yield compare(f"{label}: subjects and events", counts, [part["n"], part["events"]])
         row = study.row(**keys, subgroup=name)
         yield compare(f"{name}: interaction, likelihood ratio", row.value, theirs["lr"], ITERATED)
+        yield compare(f"{name}: its df and subjects", [row.df, row.n], [theirs["df"], theirs["n"]])
 
 
 def _rates(study: ReferenceStudy) -> Iterator[Comparison]:
@@ -223,7 +246,9 @@ def _rates(study: ReferenceStudy) -> Iterator[Comparison]:
         row = study.row(**keys, group=label, statistic="standardised_rate_per_1000_py")
         ours = Estimate(value=row.value, se=row.se, lower=row.lower, upper=row.upper)
         reference = {"value": theirs["rate"]} | {name: theirs[name] for name in ("se", "lower", "upper")}
-        yield from compare_estimate(ours, reference, CLOSED_FORM, label)
+        yield from compare_estimate(ours, reference, name=label)
+        counts = [row.person_years, row.events]
+        yield compare(f"{label}: person-years and events", counts, [theirs["person_years"], theirs["events"]])
 
 
 def _adjusted(references: References) -> Iterator[Comparison]:

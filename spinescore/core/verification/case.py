@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from spinescore.core.statistics.cox import CoxFit
 from spinescore.core.statistics.estimate import Estimate, FloatArray
 from spinescore.errors import SpineScoreError
 
@@ -145,6 +146,26 @@ def compare_each(
     sides = zip(names, np.ravel(ours), np.ravel(np.array(reference, dtype=np.float64)), strict=True)
     for name, mine, theirs in sides:
         yield compare(f"{statistic}: {name}", mine, theirs, tolerance)
+
+
+def compare_coefficients(
+    names: Sequence[str],
+    coefficients: FloatArray,
+    covariance: FloatArray,
+    reference: Mapping[str, Any],
+    label: str = "log hazard ratio",
+    of: str = "",
+) -> Iterator[Comparison]:
+    """Yield comparisons of each coefficient of a fit, and of its standard error."""
+    errors = np.sqrt(np.diag(covariance))
+    yield from compare_each(f"{label}{of}", names, coefficients, reference["coef"], ITERATED)
+    yield from compare_each(f"SE{of}", names, errors, reference["se"], ITERATED)
+
+
+def compare_likelihoods(fit: CoxFit, reference: Any, of: str = "") -> Comparison:
+    """Return the comparison of a fit's log likelihoods."""
+    ours = [fit.log_likelihood_null, fit.log_likelihood]
+    return compare(f"log likelihoods, null and fitted{of}", ours, reference)
 
 
 def compare_estimate(

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
-
 from spinescore.core.statistics.competing_risks import estimate_cumulative_incidence, gray_test
 from spinescore.core.statistics.fine_gray import fit_fine_gray
 from spinescore.core.statistics.restricted_mean import estimate_time_lost
-from spinescore.core.verification.case import ITERATED, Case, Comparison, Family, compare, compare_each
-from spinescore.core.verification.references import References, design_of, follow_up_of
+from spinescore.core.verification.case import (
+    Case,
+    Comparison,
+    compare,
+    compare_coefficients,
+    compare_estimate,
+    compare_likelihoods,
+)
+from spinescore.core.verification.curves import LIMITS, compare_curve
+from spinescore.core.verification.references import ENTRIES, SIX, References, design_of, follow_up_of
 
-SIX = ("pad", "age", "sex=M", "bmi", "region=north", "region=west")
 MODELS = (
     ("full", "six columns", None, SIX, 1),
     ("other_cause", "the competing cause", None, SIX, 2),
@@ -22,13 +27,9 @@ MODELS = (
 )
 
 
-def competing_family(references: References) -> Family:
-    """Return the cases of competing risks."""
-    return Family("competing-risks", "Competing risks", tuple(_cases(references)))
-
-
-def _cases(references: References) -> Iterator[Case]:
-    for late, kind in ((False, "plain"), (True, "late")):
+def competing_cases(references: References) -> Iterator[Case]:
+    """Yield the cases of competing risks."""
+    for late, kind in ENTRIES:
         more = ", late entry" if late else ""
         outcome = "Surv(entry, exit, state)" if late else "Surv(exit, state)"
         yield Case(
@@ -71,15 +72,8 @@ def _incidence(references: References, *, late: bool, kind: str) -> Iterator[Com
     theirs = references.numbers["survival"]["aj"][kind]
     for cause in (1, 2):
         curve = estimate_cumulative_incidence(follow_up_of(references.cohort, late=late), cause, 0.95)
-        rows = [curve.at(t) for t in theirs["times"]]
-        for words, ours, name in (
-            ("incidence", curve.values, "p"),
-            ("SE", curve.se, "se"),
-            ("lower bound", curve.lower, "lower"),
-            ("upper bound", curve.upper, "upper"),
-        ):
-            reference = [row[cause - 1] for row in theirs[name]]
-            yield compare(f"cause {cause}: {words} at {len(rows)} times", ours[rows], reference)
+        columns = [[row[cause - 1] for row in theirs[name]] for name in ("p", *LIMITS)]
+        yield from compare_curve(curve, theirs["times"], columns, "incidence", f"cause {cause}: ")
 
 
 def _time_lost(references: References, *, late: bool) -> Iterator[Comparison]:
@@ -88,9 +82,8 @@ def _time_lost(references: References, *, late: bool) -> Iterator[Comparison]:
     for until, theirs in zip(numbers["until"], numbers["states_late" if late else "states"], strict=True):
         for cause in (1, 2):
             found = estimate_time_lost(times, cause, until, 0.95)
-            words = f"cause {cause}, until {until:g} years"
-            yield compare(f"{words}: estimate", found.value, theirs["value"][cause - 1])
-            yield compare(f"{words}: SE", found.se, theirs["se"][cause - 1])
+            reference = {name: theirs[name][cause - 1] for name in ("value", "se")}
+            yield from compare_estimate(found, reference, name=f"cause {cause}, until {until:g} years")
 
 
 def _gray(references: References) -> Iterator[Comparison]:
@@ -108,8 +101,5 @@ def _fine_gray(
     theirs = references.numbers["fine_gray"][name]
     data = references.complete.head(n) if n else references.complete
     fit = fit_fine_gray(follow_up_of(data), cause, design_of(data, columns))
-    yield from compare_each("log hazard ratio", columns, fit.coefficients, theirs["coef"], ITERATED)
-    errors = np.sqrt(np.diag(fit.covariance))
-    yield from compare_each("SE", columns, errors, theirs["se"], ITERATED)
-    likelihoods = [fit.log_likelihood_null, fit.log_likelihood]
-    yield compare("log likelihoods, null and fitted", likelihoods, theirs["loglik"])
+    yield from compare_coefficients(columns, fit.coefficients, fit.covariance, theirs)
+    yield compare_likelihoods(fit, theirs["loglik"])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from spinescore.core.statistics.concordance import measure_concordance
-from spinescore.core.statistics.cox import CoxFit, compare_nested, fit_cox
+from spinescore.core.statistics.cox import compare_nested, fit_cox
 from spinescore.core.statistics.cox_residuals import robust_covariance, score_residuals
 from spinescore.core.statistics.proportional_hazards import (
     check_proportional_hazards,
@@ -19,17 +18,17 @@ from spinescore.core.statistics.proportional_hazards import (
 )
 from spinescore.core.statistics.times import stratify
 from spinescore.core.verification.case import (
-    CLOSED_FORM,
     ITERATED,
     Case,
     Comparison,
-    Family,
     compare,
+    compare_coefficients,
     compare_each,
+    compare_likelihoods,
 )
-from spinescore.core.verification.references import References, design_of, follow_up_of
+from spinescore.core.verification.eight_subjects import eight_subject_cases
+from spinescore.core.verification.references import ENTRIES, OUTCOME, SIX, References, design_of, follow_up_of
 
-SIX = ("pad", "age", "sex=M", "bmi", "region=north", "region=west")
 THREE = SIX[:3]
 TERMS = {"pad": [0], "age": [1], "sex": [2], "bmi": [3], "region": [4, 5]}
 EFRON = "Efron's ties, no penalty"
@@ -39,25 +38,16 @@ STRATA = {
     "strata_cluster": pl.col("region").rank("dense") - 1,
 }
 CLUSTERS = {"robust": "cluster(id)", "cluster": "cluster(id %% 17)"}
-OUTCOME = {False: "Surv(exit, status == 1)", True: "Surv(entry, exit, status == 1)"}
 RIGHT = "pad + age + sex + bmi + region"
 
 
-def cox_family(references: References) -> Family:
-    """Return the cases of Cox models."""
-    return Family("cox", "Cox models", tuple(_cases(references)))
-
-
-def _cases(references: References) -> Iterator[Case]:
-    for late, kind in ((False, "plain"), (True, "late")):
-        title = (
-            "late entry, incomplete covariates left out"
-            if late
-            else "heavy ties, incomplete covariates left out"
-        )
+def cox_cases(references: References) -> Iterator[Case]:
+    """Yield the cases of Cox models."""
+    for late, kind in ENTRIES:
+        data = "late entry" if late else "heavy ties"
         yield Case(
             key=f"cox-{kind}",
-            title=f"Cox model: {title}",
+            title=f"Cox model: {data}, incomplete covariates left out",
             convention=EFRON,
             call=f"coxph({OUTCOME[late]} ~ {RIGHT})",
             source="survival",
@@ -105,10 +95,7 @@ def _cases(references: References) -> Iterator[Case]:
             source="cox_variants",
             compare=partial(_stratified, references, name),
         )
-
-
-def _errors(fit: CoxFit) -> Any:
-    return np.sqrt(np.diag(fit.covariance))
+    yield from eight_subject_cases(references)
 
 
 def _plain(references: References, *, late: bool, kind: str) -> Iterator[Comparison]:
@@ -116,36 +103,24 @@ def _plain(references: References, *, late: bool, kind: str) -> Iterator[Compari
     times, x = follow_up_of(data, late=late), design_of(data, SIX)
     event = np.asarray(times.status == 1)
     larger, smaller = fit_cox(times, event, x), fit_cox(times, event, x[:, 1:])
-    for fit, name, terms in ((larger, kind, SIX), (smaller, f"{kind}_without", SIX[1:])):
-        words = "" if fit is larger else " (model without pad)"
-        each = fit is larger
-        if each:
-            yield from compare_each(
-                "log hazard ratio", terms, fit.coefficients, theirs[name]["coef"], ITERATED
-            )
-            yield from compare_each("SE", terms, _errors(fit), theirs[name]["se"], ITERATED)
-        else:
-            yield compare(f"log hazard ratios{words}", fit.coefficients, theirs[name]["coef"], ITERATED)
-            yield compare(f"standard errors{words}", _errors(fit), theirs[name]["se"], ITERATED)
-        likelihoods = [fit.log_likelihood_null, fit.log_likelihood]
-        yield compare(f"log likelihoods, null and fitted{words}", likelihoods, theirs[name]["loglik"])
+    for fit, name, terms, of in (
+        (larger, kind, SIX, ""),
+        (smaller, f"{kind}_without", SIX[1:], " (model without pad)"),
+    ):
+        yield from compare_coefficients(terms, fit.coefficients, fit.covariance, theirs[name], of=of)
+        yield compare_likelihoods(fit, theirs[name]["loglik"], of)
     counts = [larger.n, larger.events]
     yield compare("subjects and events", counts, [theirs[kind]["n"], theirs[kind]["events"]])
     if not late:
-        yield compare(
-            "likelihood ratio of adding pad",
-            compare_nested(smaller, larger).value,
-            theirs["lr_plain"],
-            ITERATED,
-        )
+        ratio = compare_nested(smaller, larger).value
+        yield compare("likelihood ratio of adding pad", ratio, theirs["lr_plain"], ITERATED)
 
 
 def _competing(references: References) -> Iterator[Comparison]:
-    theirs, names = references.numbers["survival"]["cox"]["competing"], ("pad", "age")
+    theirs, names = references.numbers["survival"]["cox"]["competing"], SIX[:2]
     times = follow_up_of(references.cohort)
     fit = fit_cox(times, np.asarray(times.status == 2), design_of(references.cohort, names))
-    yield from compare_each("log hazard ratio", names, fit.coefficients, theirs["coef"], ITERATED)
-    yield from compare_each("SE", names, _errors(fit), theirs["se"], ITERATED)
+    yield from compare_coefficients(names, fit.coefficients, fit.covariance, theirs)
 
 
 def _zph(references: References, *, late: bool, kind: str) -> Iterator[Comparison]:
@@ -168,12 +143,12 @@ def _robust(references: References, *, name: str, late: bool) -> Iterator[Compar
     fit = fit_cox(times, event, x)
     clusters = (data["id"] % 17).to_numpy() if name == "cluster" else None
     covariance = robust_covariance(score_residuals(times, event, x, fit), fit.covariance, clusters)
-    yield from compare_each("SE", THREE, np.sqrt(np.diag(covariance)), theirs["se"], ITERATED)
-    yield from compare_each("model-based standard error", THREE, _errors(fit), theirs["naive_se"], ITERATED)
+    for label, found, name in (("SE", covariance, "se"), ("model-based SE", fit.covariance, "naive_se")):
+        yield from compare_each(label, THREE, np.sqrt(np.diag(found)), theirs[name], ITERATED)
 
 
 def _stratified(references: References, name: str) -> Iterator[Comparison]:
-    data, theirs, names = references.complete, references.numbers["cox_variants"][name], ("pad", "age")
+    data, theirs, names = references.complete, references.numbers["cox_variants"][name], SIX[:2]
     strata = data.select(STRATA[name].cast(pl.Int64)).to_series().to_numpy()
     times, x = stratify(follow_up_of(data, late=name == "strata_late"), strata), design_of(data, names)
     event = np.asarray(times.status == 1)
@@ -182,10 +157,7 @@ def _stratified(references: References, name: str) -> Iterator[Comparison]:
     if name == "strata_cluster":
         clusters = (data["id"] % 17).to_numpy()
         covariance = robust_covariance(score_residuals(times, event, x, fit), covariance, clusters)
-    yield from compare_each("log hazard ratio", names, fit.coefficients, theirs["coef"], ITERATED)
-    yield from compare_each("SE", names, np.sqrt(np.diag(covariance)), theirs["se"], ITERATED)
-    yield compare(
-        "log likelihoods, null and fitted", [fit.log_likelihood_null, fit.log_likelihood], theirs["loglik"]
-    )
+    yield from compare_coefficients(names, fit.coefficients, covariance, theirs)
+    yield compare_likelihoods(fit, theirs["loglik"])
     found = measure_concordance(times, event, x @ fit.coefficients)
-    yield compare("concordance within strata", found.c, theirs["c"], CLOSED_FORM)
+    yield compare("concordance within strata", found.c, theirs["c"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from spinescore.core.statistics.incidence import estimate_rate
 from spinescore.core.statistics.kaplan_meier import (
+    StepCurve,
     estimate_survival,
     find_median,
     log_rank,
@@ -16,26 +18,22 @@ from spinescore.core.statistics.kaplan_meier import (
 )
 from spinescore.core.statistics.restricted_mean import estimate_restricted_mean
 from spinescore.core.statistics.times import FollowUp, make_follow_up
-from spinescore.core.verification.case import Case, Comparison, Family, compare, compare_estimate
-from spinescore.core.verification.references import References, follow_up_of
+from spinescore.core.verification.case import Case, Comparison, compare, compare_estimate
+from spinescore.core.verification.references import ENTRIES, OUTCOME, References, follow_up_of
 
 LOG_LOG = "log-log interval"
+LIMITS = ("se", "lower", "upper")  # beside a curve's values in R's numbers
 
 
-def curve_family(references: References) -> Family:
-    """Return the cases of survival curves."""
-    return Family("curves", "Survival curves and rates", tuple(_cases(references)))
-
-
-def _cases(references: References) -> Iterator[Case]:
-    for late, kind in ((False, "plain"), (True, "late")):
+def curve_cases(references: References) -> Iterator[Case]:
+    """Yield the cases of survival curves."""
+    for late, kind in ENTRIES:
         more = ", late entry" if late else ""
-        outcome = "Surv(entry, exit, status == 1)" if late else "Surv(exit, status == 1)"
         yield Case(
             key=f"kaplan-meier-{kind}",
             title=f"Kaplan-Meier curve{more}",
             convention=f"Greenwood's standard error; {LOG_LOG}",
-            call=f'survfit({outcome} ~ 1, conf.type = "log-log")',
+            call=f'survfit({OUTCOME[late]} ~ 1, conf.type = "log-log")',
             source="survival",
             compare=partial(_kaplan_meier, references, late=late, kind=kind),
         )
@@ -43,7 +41,7 @@ def _cases(references: References) -> Iterator[Case]:
             key=f"restricted-mean-{kind}",
             title=f"Restricted mean survival{more}",
             convention="area under the step curve; variance of that area, not of min(T, tau)",
-            call=f"summary(survfit({outcome} ~ 1), rmean = tau)",
+            call=f"summary(survfit({OUTCOME[late]} ~ 1), rmean = tau)",
             source="restricted_mean",
             compare=partial(_restricted_mean, references, late=late),
         )
@@ -76,14 +74,17 @@ def _cases(references: References) -> Iterator[Case]:
 def _kaplan_meier(references: References, *, late: bool, kind: str) -> Iterator[Comparison]:
     theirs = references.numbers["survival"]["km"][kind]
     curve = estimate_survival(follow_up_of(references.cohort, late=late), 0.95)
-    rows = [curve.at(t) for t in theirs["times"]]
-    for words, ours, name in (
-        ("survival", curve.values, "surv"),
-        ("SE", curve.se, "se"),
-        ("lower bound", curve.lower, "lower"),
-        ("upper bound", curve.upper, "upper"),
-    ):
-        yield compare(f"{words} at {len(rows)} times", ours[rows], theirs[name])
+    yield from compare_curve(curve, theirs["times"], [theirs[k] for k in ("surv", *LIMITS)], "survival")
+
+
+def compare_curve(
+    curve: StepCurve, times: Sequence[float], reference: Sequence[Any], words: str, of: str = ""
+) -> Iterator[Comparison]:
+    """Yield comparisons of a step curve, its standard errors and its interval at R's times."""
+    rows = [curve.at(t) for t in times]
+    sides = zip((curve.values, curve.se, curve.lower, curve.upper), reference, strict=True)
+    for label, (ours, theirs) in zip((words, "SE", "lower bound", "upper bound"), sides, strict=True):
+        yield compare(f"{of}{label} at {len(rows)} times", ours[rows], theirs)
 
 
 def _restricted_mean(references: References, *, late: bool) -> Iterator[Comparison]:

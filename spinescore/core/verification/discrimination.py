@@ -32,33 +32,34 @@ from spinescore.core.verification.case import (
     ITERATED,
     Case,
     Comparison,
-    Family,
     compare,
     compare_estimate,
 )
-from spinescore.core.verification.references import References, cases_of, design_of, follow_up_of
+from spinescore.core.verification.references import (
+    ENTRIES,
+    OUTCOME,
+    SIX,
+    References,
+    cases_of,
+    design_of,
+    follow_up_of,
+)
 
-SIX = ("pad", "age", "sex=M", "bmi", "region=north", "region=west")
 IPCW = (
     "cases weigh 1/G(T-), controls 1/G(t), G by Kaplan-Meier; at a tie events leave before censorings; half "
     "credit for tied scores"
 )
 
 
-def discrimination_family(references: References) -> Family:
-    """Return the cases of discrimination."""
-    return Family("discrimination", "Discrimination", tuple(_cases(references)))
-
-
-def _cases(references: References) -> Iterator[Case]:
+def discrimination_cases(references: References) -> Iterator[Case]:
+    """Yield the cases of discrimination."""
     yield from _binary_cases(references)
-    for late, kind in ((False, "plain"), (True, "late")):
-        outcome = "Surv(entry, exit, status == 1)" if late else "Surv(exit, status == 1)"
+    for late, kind in ENTRIES:
         yield Case(
             key=f"harrell-{kind}",
             title=f"Harrell's C of two nested Cox models, and the difference{', late entry' if late else ''}",
             convention="infinitesimal-jackknife variance of the pair; events before censorings at a tie",
-            call=f"concordance(coxph({outcome} ~ pad + ...), coxph({outcome} ~ ...))",
+            call=f"concordance(coxph({OUTCOME[late]} ~ pad + ...), coxph({OUTCOME[late]} ~ ...))",
             source="survival",
             compare=partial(_harrell, references, late=late, kind=kind),
         )
@@ -153,7 +154,7 @@ def _paired_areas(references: References) -> Iterator[Comparison]:
 
 
 def _pair(
-    first: Concordance, second: Concordance, theirs: dict[str, Any], tolerance: float
+    first: Concordance, second: Concordance, theirs: dict[str, Any], tolerance: float = CLOSED_FORM
 ) -> Iterator[Comparison]:
     """Compare two concordances, their standard errors and that of their difference."""
     variance = np.array(theirs["var"])
@@ -173,7 +174,7 @@ def _harrell(references: References, *, late: bool, kind: str) -> Iterator[Compa
     larger, smaller = (
         measure_concordance(times, event, m @ fit_cox(times, event, m).coefficients) for m in (x, x[:, 1:])
     )
-    yield from _pair(larger, smaller, references.numbers["survival"]["concordance"][kind], CLOSED_FORM)
+    yield from _pair(larger, smaller, references.numbers["survival"]["concordance"][kind])
 
 
 def _harrell_single(references: References) -> Iterator[Comparison]:

@@ -16,16 +16,15 @@ from spinescore.core.statistics.imputation import accumulate_hazard
 from spinescore.core.statistics.logistic import fit_logistic
 from spinescore.core.statistics.pooling import Pooled, estimate_pooled_ratio, joint_test, pool_fits
 from spinescore.core.verification.case import (
-    CLOSED_FORM,
     ITERATED,
     Case,
     Comparison,
-    Family,
     compare,
+    compare_coefficients,
     compare_each,
     compare_estimate,
 )
-from spinescore.core.verification.references import References, cases_of, follow_up_of
+from spinescore.core.verification.references import SIX, References, cases_of, follow_up_of
 
 COLUMNS = {
     "cox_efron": ("Cox model, Efron's ties", ("pad", "age", "male")),
@@ -37,7 +36,6 @@ COLUMNS = {
     "logistic_separated": ("logistic model, quasi-separation", ("sure", "age")),
 }
 REGIONS = ("east", "north", "west")
-TERMS = ("pad", "age", "sex=M", "bmi", "region=north", "region=west")
 TESTS = {
     "region": ("region", [4, 5], False),
     "region_large": ("region, large sample", [4, 5], True),
@@ -45,10 +43,10 @@ TESTS = {
 }
 
 
-def firth_family(references: References) -> Family:
-    """Return the cases of penalised models."""
-    cases = (
-        Case(
+def firth_cases(references: References) -> Iterator[Case]:
+    """Yield the cases of penalised models."""
+    for name, (title, columns) in COLUMNS.items():
+        yield Case(
             key=f"firth-{name.replace('_', '-')}",
             title=f"Firth's penalised {title}",
             convention="Jeffreys' prior on the whole model; profile-likelihood interval and test of the "
@@ -57,9 +55,6 @@ def firth_family(references: References) -> Family:
             source="firth",
             compare=partial(_firth, references, name, columns),
         )
-        for name, (title, columns) in COLUMNS.items()
-    )
-    return Family("few-events", "Few events", tuple(cases))
 
 
 def _firth(references: References, name: str, columns: tuple[str, ...]) -> Iterator[Comparison]:
@@ -75,18 +70,17 @@ def _firth(references: References, name: str, columns: tuple[str, ...]) -> Itera
         fit, first = fit_firth_cox(times, np.asarray(times.status == 1), design, ties=ties), 0
     else:
         fit, first = fit_firth_logistic(cases_of(data), design), 1
-    coefficients, errors = (np.atleast_1d(theirs[key])[first:] for key in ("coef", "se"))
-    yield from compare_each("coefficient", columns, fit.coefficients, coefficients, ITERATED)
-    yield from compare_each("SE", columns, np.sqrt(np.diag(fit.covariance)), errors, ITERATED)
+    numbers = {key: np.atleast_1d(theirs[key])[first:] for key in ("coef", "se")}
+    yield from compare_coefficients(columns, fit.coefficients, fit.covariance, numbers, "coefficient")
     reference = {"lower": theirs["lower"], "upper": theirs["upper"], "p_value": theirs["p"]}
     yield from compare_estimate(profile_coefficient(fit, 0, 0.95), reference, ITERATED, columns[0])
 
 
-def imputation_family(references: References) -> Family:
-    """Return the cases of missing data."""
+def imputation_cases(references: References) -> Iterator[Case]:
+    """Yield the cases of missing data."""
     df = "Barnard and Rubin's degrees of freedom, complete-data df = events - p"
-    cases = [
-        Case(
+    for model, title, call in (("cox", "Cox models", "coxph"), ("logistic", "Logistic models", "glm")):
+        yield Case(
             key=f"rubin-{model}",
             title=f"{title} of five imputed copies, pooled",
             convention=f"Rubin's rules on the log scale; {df}",
@@ -94,27 +88,22 @@ def imputation_family(references: References) -> Family:
             source="imputation",
             compare=partial(_rubin, references, model),
         )
-        for model, title, call in (("cox", "Cox models", "coxph"), ("logistic", "Logistic models", "glm"))
-    ]
-    cases += [
-        Case(
-            key="joint-tests",
-            title="Joint tests of several coefficients over imputations",
-            convention="D1 with Reiter's degrees of freedom, or Li, Raghunathan and Rubin's in large samples",
-            call='testModels(larger, smaller, method = "D1", df.com = events - 6)',
-            source="imputation",
-            compare=partial(_joint_tests, references),
-        ),
-        Case(
-            key="nelson-aalen",
-            title="Nelson-Aalen cumulative hazard of each cause at the end of follow-up",
-            convention="d / n at ties (mice::nelsonaalen has Efron's sum)",
-            call="survfit(Surv(exit, event) ~ 1, ctype = 1)$cumhaz",
-            source="imputation",
-            compare=partial(_nelson_aalen, references),
-        ),
-    ]
-    return Family("missing-data", "Missing data", tuple(cases))
+    yield Case(
+        key="joint-tests",
+        title="Joint tests of several coefficients over imputations",
+        convention="D1 with Reiter's degrees of freedom, or Li, Raghunathan and Rubin's in large samples",
+        call='testModels(larger, smaller, method = "D1", df.com = events - 6)',
+        source="imputation",
+        compare=partial(_joint_tests, references),
+    )
+    yield Case(
+        key="nelson-aalen",
+        title="Nelson-Aalen cumulative hazard of each cause at the end of follow-up",
+        convention="d / n at ties (mice::nelsonaalen has Efron's sum)",
+        call="survfit(Surv(exit, event) ~ 1, ctype = 1)$cumhaz",
+        source="imputation",
+        compare=partial(_nelson_aalen, references),
+    )
 
 
 def _completed(references: References, copy: int) -> FloatArray:
@@ -145,10 +134,10 @@ def _rubin(references: References, model: str) -> Iterator[Comparison]:
     theirs = {
         k: v[model == "logistic" :] for k, v in references.numbers["imputation"][model]["pooled"].items()
     }
-    columns = range(len(TERMS))
+    columns = range(len(SIX))
     errors = [np.sqrt(pooled.variance(i)) for i in columns]
-    yield from compare_each("coefficient", TERMS, pooled.coefficients, theirs["estimate"], ITERATED)
-    yield from compare_each("SE", TERMS, errors, theirs["std.error"], ITERATED)
+    yield from compare_each("coefficient", SIX, pooled.coefficients, theirs["estimate"], ITERATED)
+    yield from compare_each("SE", SIX, errors, theirs["std.error"], ITERATED)
     yield compare("degrees of freedom (6)", [pooled.df(i) for i in columns], theirs["df"], ITERATED)
     shares = [pooled.missing_information(i) for i in columns]
     yield compare("fractions of missing information (6)", shares, theirs["fmi"], ITERATED)
@@ -162,9 +151,9 @@ def _joint_tests(references: References) -> Iterator[Comparison]:
     for name, (words, columns, large) in TESTS.items():
         found = joint_test(pool_fits(*fits, np.inf if large else numbers["df_complete"]), columns)
         theirs = numbers["tests"][name]
-        yield compare(f"{words}: F", found.estimate.value, theirs["F.value"], CLOSED_FORM)
-        yield compare(f"{words}: denominator df", found.denominator_df, theirs["df2"], CLOSED_FORM)
-        yield compare(f"{words}: p", found.estimate.p_value, theirs["P(>F)"], CLOSED_FORM)
+        yield compare(f"{words}: F", found.estimate.value, theirs["F.value"])
+        yield compare(f"{words}: denominator df", found.denominator_df, theirs["df2"])
+        yield compare(f"{words}: p", found.estimate.p_value, theirs["P(>F)"])
 
 
 def _nelson_aalen(references: References) -> Iterator[Comparison]:

@@ -12,6 +12,10 @@ import polars as pl
 from spinescore.core.statistics.estimate import BoolArray, FloatArray
 from spinescore.core.statistics.times import FollowUp, make_follow_up
 
+SIX = ("pad", "age", "sex=M", "bmi", "region=north", "region=west")  # the columns of most models
+ENTRIES = ((False, "plain"), (True, "late"))  # with late entry or without, and what R's numbers call it
+OUTCOME = {False: "Surv(exit, status == 1)", True: "Surv(entry, exit, status == 1)"}
+
 
 @dataclass(frozen=True, slots=True)
 class References:

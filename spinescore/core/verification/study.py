@@ -50,30 +50,13 @@ class ReferenceStudy:
     references: References
 
     @cached_property
-    def analysis(self) -> Analysis:
-        """Analyse it, once."""
-        study = Study.model_validate(SETTINGS)
-        return analyze([self._cohort()], study, correction_method="beheshti", correction_flags={})
+    def study(self) -> Study:
+        """Return its settings."""
+        return Study.model_validate(SETTINGS)
 
-    def row(self, **keys: Any) -> Result:
-        """Return the one row that has these keys.
-
-        Raises
-        ------
-        ValueError
-            If there are none or several.
-        """
-        rows = [r for r in self.analysis.results if all(getattr(r, k) == v for k, v in keys.items())]
-        if len(rows) != 1:
-            raise ValueError(f"{len(rows)} rows of {keys}")
-        return rows[0]
-
-    def points(self, analysis: str, clock: str, model: str) -> list[CurvePoint]:
-        """Return the points of a line."""
-        wanted = (analysis, clock, model)
-        return [p for p in self.analysis.curves if (p.analysis, p.endpoint, p.model) == wanted]
-
-    def _cohort(self) -> Cohort:
+    @cached_property
+    def cohort(self) -> Cohort:
+        """Return its subjects and their follow-up."""
         table = self.references.tables["association"]
         subjects = table.select(
             pl.col("id").cast(pl.String).alias("subject_id"),
@@ -98,3 +81,26 @@ class ReferenceStudy:
         plain = late.with_columns(entry_years=pl.lit(0.0))
         follow_up = {"plain": plain, "late": late.filter(pl.col("exit_years") > 0), "other": plain}
         return Cohort("all", subjects, follow_up, pl.DataFrame())
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """Analyse it, once."""
+        return analyze([self.cohort], self.study, correction_method="beheshti", correction_flags={})
+
+    def row(self, **keys: Any) -> Result:
+        """Return the one row that has these keys.
+
+        Raises
+        ------
+        ValueError
+            If there are none or several.
+        """
+        rows = [r for r in self.analysis.results if all(getattr(r, k) == v for k, v in keys.items())]
+        if len(rows) != 1:
+            raise ValueError(f"{len(rows)} rows of {keys}")
+        return rows[0]
+
+    def points(self, analysis: str, clock: str, model: str) -> list[CurvePoint]:
+        """Return the points of a line."""
+        wanted = (analysis, clock, model)
+        return [p for p in self.analysis.curves if (p.analysis, p.endpoint, p.model) == wanted]

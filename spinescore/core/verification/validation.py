@@ -14,7 +14,7 @@ from spinescore.core.statistics.classification import (
     classify_cases,
     reclassify_cases,
 )
-from spinescore.core.statistics.criteria import Criterion, Judgement, Yardstick
+from spinescore.core.statistics.criteria import Criterion, Judgement, Prediction, Yardstick
 from spinescore.core.statistics.estimate import FloatArray
 from spinescore.core.statistics.outcomes import (
     BinaryOutcome,
@@ -29,7 +29,6 @@ from spinescore.core.verification.case import (
     ITERATED,
     Case,
     Comparison,
-    Family,
     compare,
     compare_estimate,
 )
@@ -40,12 +39,8 @@ DESIGNS = {"without": ("age", "sex=M", "bmi"), "with": ("pad", "age", "sex=M", "
 HORIZON = 2.5
 
 
-def validation_family(references: References) -> Family:
-    """Return the cases of validation and classification."""
-    return Family("validation", "Validation and classification", tuple(_cases(references)))
-
-
-def _cases(references: References) -> Iterator[Case]:
+def validation_cases(references: References) -> Iterator[Case]:
+    """Yield the cases of validation and classification."""
     for kind, words in KINDS.items():
         fitted = {"alone": "coxph", "competing": "CSC", "binary": "glm"}[kind]
         yield Case(
@@ -127,13 +122,16 @@ def _compare_criteria(
 
 def _judged(references: References, kind: str) -> Judgement:
     outcome = _outcome(references, kind)
-    predictions = []
-    for design in _designs(references).values():
-        model = outcome.fit(design).model
-        if model is None:
-            raise ValueError("a model could not be fitted")
-        predictions.append(outcome.predict(model, design))
+    predictions = [_predict(outcome, design) for design in _designs(references).values()]
     return outcome.judge().estimate(predictions, 0.95)
+
+
+def _predict(outcome: Outcome, design: FloatArray) -> Prediction:
+    """Fit a model and predict for whom it was fitted to."""
+    model = outcome.fit(design).model
+    if model is None:
+        raise ValueError("a model could not be fitted")
+    return outcome.predict(model, design)
 
 
 def _performance(references: References, kind: str) -> Iterator[Comparison]:
@@ -142,38 +140,42 @@ def _performance(references: References, kind: str) -> Iterator[Comparison]:
     for name, measured in zip(DESIGNS, found.alone, strict=True):
         theirs = numbers["optimism"][kind][name]["apparent"]
         yield from _compare_criteria(f"{name} pad", criteria, [measured[c].value for c in criteria], theirs)
-    yield from _errors(numbers["whole"][kind], found, kind)
+    yield from _as_score(numbers["whole"][kind], found, kind)
 
 
-def _errors(theirs: dict[str, Any], found: Judgement, kind: str) -> Iterator[Comparison]:
-    """Compare standard errors, and the differences of the two models."""
+def _as_score(theirs: dict[str, Any], found: Judgement, kind: str) -> Iterator[Comparison]:
+    """Compare what Score gives: areas, Brier scores and IPA of the two models, and their differences."""
     method, horizon = ("mean_square", None) if kind == "binary" else ("ipcw", HORIZON)
     area = Criterion("time_dependent_auc", "auc", method, horizon)
     area = Criterion("auc", "auc", "delong") if kind == "binary" else area
-    brier = Criterion("brier", "brier", method, horizon)
+    brier, ipa = (Criterion(name, name, method, horizon) for name in ("brier", "ipa"))
+    both = slice(-len(DESIGNS), None)  # Score's null model, where there is one, comes first
+    for measured, name, value in zip(found.alone, DESIGNS, theirs["brier"]["IPA"][both], strict=True):
+        yield compare(f"IPA {name} pad", measured[ipa].value, value, ITERATED)
     for criterion, table, column in ((area, "auc", "AUC"), (brier, "brier", "Brier")):
-        errors = theirs[table]["se"][-len(DESIGNS) :]  # Score's null model, where there is one, comes first
-        for measured, name, se in zip(found.alone, DESIGNS, errors, strict=True):
-            yield compare(f"{name} pad: SE of {column}", measured[criterion].se, se, ITERATED)
+        values, errors = (theirs[table][name][both] for name in (column, "se"))
+        for measured, name, value, se in zip(found.alone, DESIGNS, values, errors, strict=True):
+            reference = {"value": value, "se": se}
+            yield from compare_estimate(measured[criterion], reference, ITERATED, f"{column} {name} pad")
         contrasts, difference = theirs[f"{table}_contrasts"], criterion.difference
         if difference is None:
             raise ValueError(f"{column} has no difference")
         reference = {"value": np.ravel(contrasts[f"delta.{column}"])[-1], "se": np.ravel(contrasts["se"])[-1]}
-        yield from compare_estimate(
-            found.difference[difference], reference, ITERATED, f"difference of {column}"
-        )
+        gain = found.difference[difference]
+        yield from compare_estimate(gain, reference, ITERATED, f"difference of {column}")
 
 
 def _optimism(references: References, kind: str) -> Iterator[Comparison]:
     numbers, designs = references.numbers["validation"], list(_designs(references).values())
     outcome = _outcome(references, kind)
     draws = [np.array(rows) for rows in numbers["draws"]]
-    found = estimate_optimism(judge_resamples(outcome, designs), draws).mean
+    found = estimate_optimism(judge_resamples(outcome, designs), draws)
+    yield compare("resamples used of each", found.used, np.full(len(found.used), len(draws)))
     first, second = (np.array(numbers["optimism"][kind][name]["optimism"]) for name in DESIGNS)
     criteria = outcome.judge().criteria
     parts = zip(("without pad", "with pad", "difference"), (first, second, second - first), strict=True)
     for block, (name, theirs) in enumerate(parts):
-        ours = found[block * len(criteria) : (block + 1) * len(criteria)]
+        ours = found.mean[block * len(criteria) : (block + 1) * len(criteria)]
         yield from _compare_criteria(name, criteria, ours.tolist(), theirs.tolist())
 
 
@@ -184,7 +186,7 @@ def _cut_offs(references: References) -> Iterator[Comparison]:
         found = classify_cases(case, np.asarray(pad >= cut), 0.95)
         for name, (value, lower, upper) in theirs.items():
             reference = {"value": value, "lower": lower, "upper": upper}
-            yield from compare_estimate(found[name], reference, CLOSED_FORM, f"{name} at {cut:g}")
+            yield from compare_estimate(found[name], reference, name=f"{name} at {cut:g}")
 
 
 def _cut_offs_at_horizon(references: References, kind: str) -> Iterator[Comparison]:
@@ -198,14 +200,10 @@ def _cut_offs_at_horizon(references: References, kind: str) -> Iterator[Comparis
 
 def _reclassification(references: References) -> Iterator[Comparison]:
     data, theirs = references.complete, references.numbers["classification"]["reclassification"]
-    outcome, risks = BinaryOutcome(cases_of(data), np.array([0.1])), []
-    for names in (("age", "bmi"), ("pad", "age", "bmi")):
-        design = design_of(data, names)
-        model = outcome.fit(design).model
-        if model is None:
-            raise ValueError("a model could not be fitted")
-        risks.append(outcome.predict(model, design).risk[:, 0])
-    found = reclassify_cases(cases_of(data), risks[0], risks[1], 0.95)
-    for name, key in (("idi", "idi"), ("continuous_nri", "nri")):
+    outcome = BinaryOutcome(cases_of(data), np.array([0.1]))
+    designs = (design_of(data, names) for names in (("age", "bmi"), ("pad", "age", "bmi")))
+    before, after = (_predict(outcome, design).risk[:, 0] for design in designs)
+    found = reclassify_cases(outcome.case, before, after, 0.95)
+    for name, key, tolerance in (("idi", "idi", ITERATED), ("continuous_nri", "nri", CLOSED_FORM)):
         reference = {"value": theirs[key], "se": theirs[f"{key}_se"]}
-        yield from compare_estimate(found[name], reference, ITERATED, key.upper())
+        yield from compare_estimate(found[name], reference, tolerance, key.upper())

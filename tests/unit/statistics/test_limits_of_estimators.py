@@ -7,6 +7,9 @@ import polars as pl
 import pytest
 from lifelines import CoxPHFitter
 
+import spinescore.core.statistics.absolute_risk as absolute_risk
+from spinescore.core.statistics.absolute_risk import FrozenHazard, RiskModel, fit_risk_model, predict_risk
+from spinescore.core.statistics.calibration import smooth_calibration
 from spinescore.core.statistics.cox import fit_cox
 from spinescore.core.statistics.cox_residuals import robust_covariance, score_residuals
 from spinescore.core.statistics.fine_gray import fit_fine_gray
@@ -18,8 +21,8 @@ from spinescore.core.statistics.time_dependent import (
     measure_auc_at,
     weigh_horizon,
 )
-from spinescore.core.statistics.times import make_follow_up
-from tests.reference.reference_cohort import DATA, follow_up
+from spinescore.core.statistics.times import FollowUp, make_follow_up
+from tests.reference.reference_cohort import COMPLETE, DATA, design, follow_up
 
 FEW = DATA.head(150)
 
@@ -106,3 +109,36 @@ def test_robust_errors_agree_with_lifelines_where_nothing_is_tied() -> None:
     frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "t": exits, "e": event}).to_pandas()
     theirs = CoxPHFitter().fit(frame, "t", "e", robust=True)
     np.testing.assert_allclose(np.sqrt(np.diag(ours)), theirs.standard_errors_.to_numpy(), rtol=1e-5)
+
+
+def test_interpolated_risk_is_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns, horizons = design(COMPLETE)[:, :4], [1.0, 2.5, 5.0]
+    model = fit_risk_model(follow_up(COMPLETE, late=False), columns).model
+    direct = predict_risk(model, columns, horizons)
+    monkeypatch.setattr(absolute_risk, "LARGEST_DIRECT", 0)
+    assert np.abs(predict_risk(model, columns, horizons) - direct).max() < 1e-9
+
+
+def test_a_risk_beyond_one_is_cut() -> None:
+    hazard = FrozenHazard(np.array([1.0]), np.zeros(1), np.array([1.0]), np.array([5.0]))
+    nobody = FrozenHazard(np.zeros(1), np.zeros(1), np.array([2.0]), np.array([0.1]))
+    assert predict_risk(RiskModel(hazard, nobody), np.zeros((1, 1)), [3.0]).tolist() == [[1.0]]
+
+
+def test_hazards_beyond_all_numbers_are_risks_of_one() -> None:
+    hazard = FrozenHazard(np.array([1e6]), np.zeros(1), np.array([1.0]), np.array([0.1]))
+    nobody = FrozenHazard(np.zeros(1), np.zeros(1), np.array([0.5]), np.array([0.1]))
+    two = np.array([[-1.0], [1.0]])
+    assert predict_risk(RiskModel(hazard), two, [3.0])[:, 0].tolist() == pytest.approx([0, 1])
+    assert predict_risk(RiskModel(hazard, nobody), two, [3.0])[:, 0].tolist() == pytest.approx([0, 1])
+
+
+@pytest.mark.parametrize("kind", ["alone", "late", "competing"])
+def test_a_calibration_curve_goes_through_what_was_fitted(kind: str) -> None:
+    times = follow_up(COMPLETE, late=kind == "late")
+    if kind != "competing":
+        times = FollowUp(times.entry, times.exit, (times.status == 1).astype(np.int64))
+    predicted = 1 - np.exp(-0.07 * np.exp(0.15 * COMPLETE["pad"].to_numpy()))
+    curve, problem = smooth_calibration(times, predicted, 5.0, 4)
+    assert problem is None
+    np.testing.assert_allclose(curve.at(predicted), curve.fitted, rtol=1e-12)

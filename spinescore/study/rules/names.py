@@ -35,6 +35,7 @@ IMAGE_COLUMNS = frozenset(
         "spine_age_rounded",
         "spine_age_sd",
         "spine_age_corrected",
+        "corrected_per_year",
         "pixel_sha256",
         "flags",
         "subject_flags",

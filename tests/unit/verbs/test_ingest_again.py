@@ -8,6 +8,7 @@ import shutil
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pydicom
@@ -38,9 +39,9 @@ def source(originals: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(originals, tmp_path / "in"))
 
 
-def look(database: Path, *sources: Path, **settings: object) -> IngestSummary:
+def look(database: Path, *sources: Path, workers: int = 1, **settings: Any) -> IngestSummary:
     with open_warehouse(database, create=True) as warehouse:
-        return ingest(warehouse, IngestRequest(sources, **settings))  # type: ignore[arg-type]
+        return ingest(warehouse, IngestRequest(sources, workers=workers, **settings))
 
 
 def files(database: Path) -> dict[str, tuple[str, str | None]]:

@@ -24,6 +24,16 @@ def bundle() -> Bundle:
     return load_bundle(demo_bundle_path())
 
 
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(autouse=True)
+def _one_home(compiled_once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPINESCORE_HOME", str(compiled_once))
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "in"
@@ -36,7 +46,7 @@ def source(tmp_path: Path) -> Path:
 
 def score_all(database: Path, source: Path, bundle: Bundle) -> pl.DataFrame:
     with open_warehouse(database, create=True) as warehouse:
-        ingest(warehouse, IngestRequest([source]))
+        ingest(warehouse, IngestRequest([source], workers=1))
         score(warehouse, ScoreRequest(bundle, device="cpu", workers=1))
         return warehouse.table("scores").sort("sop_instance_uid")
 

@@ -92,15 +92,7 @@ class BinaryJudge:
     def estimate(
         self, predictions: Sequence[Prediction], conf_level: float, *, first: bool = True
     ) -> Judgement:
-        """Return the estimates of every criterion of each prediction, and of the last against the first.
-
-        Parameters
-        ----------
-        predictions : sequence of Prediction
-        conf_level : float
-        first : bool
-            False leaves the area under the ROC curve out.
-        """
+        """Return every estimate, as ``Judge`` has it; ``first`` is the area under the ROC curve."""
         risks = [p.risk[:, 0] for p in predictions]
         curves = [trace_binary_net_benefit(self.case, risk, self.thresholds) for risk in risks]
         calibration = [self._calibrate(risk, conf_level) for risk in risks]

@@ -56,7 +56,15 @@ class Judge(Protocol):
     def estimate(
         self, predictions: Sequence[Prediction], conf_level: float, *, first: bool = True
     ) -> Judgement:
-        """Return estimates by criterion; without the first criterion unless ``first``."""
+        """Return the estimates of every criterion of each prediction, and of the last against the first.
+
+        Parameters
+        ----------
+        predictions : sequence of Prediction
+        conf_level : float
+        first : bool
+            False leaves the first criterion out.
+        """
 
     def estimate_briefly(self, prediction: Prediction, conf_level: float) -> dict[Criterion, Estimate]:
         """Return discrimination by the first criterion, and calibration."""

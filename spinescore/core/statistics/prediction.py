@@ -162,15 +162,7 @@ class SurvivalJudge:
     def estimate(
         self, predictions: Sequence[Prediction], conf_level: float, *, first: bool = True
     ) -> Judgement:
-        """Return the estimates of every criterion of each prediction, and of the last against the first.
-
-        Parameters
-        ----------
-        predictions : sequence of Prediction
-        conf_level : float
-        first : bool
-            False leaves Harrell's C out.
-        """
+        """Return every estimate, as ``Judge`` has it; ``first`` is Harrell's C."""
         methods = ("harrell", "uno") if first else ("uno",)
         parts = [self._estimate_concordance(predictions, conf_level, methods)]
         for i, horizon in enumerate(self.yardstick.horizons_years):

@@ -39,8 +39,13 @@ def run(cohort: Cohort, method: str = "beheshti", **changes: Any) -> Analysis:
 
 
 @cache
+def analysis_of(**cohort: Any) -> Analysis:
+    """Return the analysis of a made-up cohort, computed once however many tests look at it."""
+    return run(make_cohort(**cohort))
+
+
 def usual() -> Analysis:
-    return run(make_cohort())
+    return analysis_of()
 
 
 def find(done: Analysis, /, **keys: Any) -> list[Result]:
@@ -73,7 +78,7 @@ def hazard(analysis: Analysis, predictor: str, statistic: str, model: str = "Mod
     "cohort", [{}, {"late": True}, {"event_rate": 1e-4}, {"n": 30}, {"n": 3}, {"n": 40, "seed": 9}], ids=str
 )
 def test_no_row_holds_nan_and_every_key_is_its_own(cohort: dict[str, Any]) -> None:
-    analysis = run(make_cohort(**cohort))
+    analysis = analysis_of(**cohort)
     for row in analysis.results:
         for value in as_row(row).values():
             assert not (isinstance(value, float) and not math.isfinite(value)), row
@@ -212,7 +217,7 @@ def test_competing_cause_is_reported_and_kaplan_meier_is_not() -> None:
 
 
 def test_few_events_are_not_estimable_and_some_are_flagged() -> None:
-    rare = run(make_cohort(event_rate=1e-4))
+    rare = analysis_of(event_rate=1e-4)
     row = hazard(rare, "pad_corrected", "hr_per_sd")
     assert (row.status, row.value) == ("not_estimable", None)
     assert row.note.startswith(f"{row.events} events")
@@ -332,7 +337,8 @@ def test_numeric_groups_and_quartiles() -> None:
         ("quartiles", ["Q1", "Q2", "Q3", "Q4"]),
         ((-3.0, 3.0), ["< -3", "-3 to < 3", ">= 3"]),
     ):
-        analysis = run(make_cohort(), analysis={**SETTINGS["analysis"], "pad_groups": rule})
+        settings = {**SETTINGS["analysis"], "pad_groups": rule}
+        analysis = run(make_cohort(), models={"Model 1": ["age", "sex"]}, analysis=settings)
         assert [r.group for r in find(analysis, analysis="pad_groups", statistic="n")] == labels
 
 

@@ -14,7 +14,16 @@ from spinescore import __version__
 from spinescore.core.analysis import analyze as analyze_cohorts
 from spinescore.core.analysis import name_primary
 from spinescore.core.analysis_units import Unit, fingerprint_units
-from spinescore.domain import Analysis, Cohort, CurvePoint, Findings, Result, StageSummary, as_row
+from spinescore.domain import (
+    Analysis,
+    Cohort,
+    CurvePoint,
+    Findings,
+    Result,
+    StageSummary,
+    as_row,
+    read_result,
+)
 from spinescore.errors import AnalysisError
 from spinescore.shell.cohorts import ModelKey, build_cohorts, unmatched_rows
 from spinescore.shell.consistency import run_checks
@@ -111,8 +120,7 @@ def _keep_unchanged(warehouse: Warehouse, units: Mapping[Unit, str], key: ModelK
     for row in warehouse.fetch("report/results", run_id=run_id).iter_rows(named=True):
         unit = (row["cohort"], row["endpoint"])
         if unit in results and row["analysis"] not in OF_ALL_ENDPOINTS:
-            fields = row | {"flags": tuple(row["flags"]), "family": None, "p_adjusted": None}
-            results[unit].append(Result(**fields))
+            results[unit].append(read_result(row | {"family": None, "p_adjusted": None}))
     curves: dict[Unit, list[CurvePoint]] = {unit: [] for unit in same}
     for row in warehouse.fetch("report/curves", run_id=run_id).iter_rows(named=True):
         unit = (row["cohort"], row["endpoint"])

@@ -156,6 +156,12 @@ class Result:
     note: str | None = None
 
 
+def read_result(row: Mapping[str, Any]) -> Result:
+    """Return the result that a row of the table ``results`` holds."""
+    fields: dict[str, Any] = {**row, "flags": tuple(row["flags"])}
+    return Result(**fields)
+
+
 RESULT_KEYS = (
     "cohort",
     "analysis",

@@ -17,7 +17,7 @@ import polars as pl
 from spinescore import __version__
 from spinescore.core.reporting.material import Material, ResultTable
 from spinescore.core.reporting.sections import build_report
-from spinescore.domain import Result, StageSummary
+from spinescore.domain import StageSummary, read_result
 from spinescore.errors import AnalysisError
 from spinescore.shell.cohorts import ModelKey
 from spinescore.shell.render import render_files, table_csv
@@ -102,7 +102,7 @@ def _material(
     corrections = warehouse.fetch("report/corrections", **of_model, method=study.correction.method)
     return Material(
         study=study,
-        results=ResultTable([_result(row) for row in results.iter_rows(named=True)]),
+        results=ResultTable([read_result(row) for row in results.iter_rows(named=True)]),
         curves=warehouse.fetch("report/curves", run_id=run_id),
         points=warehouse.fetch("report/points", run_id=run_id),
         repeats=warehouse.fetch("report/repeats", run_id=run_id),
@@ -123,11 +123,6 @@ def _material(
             "Analysis run": f"{run_id}, {analysis['ended_at']:%Y-%m-%d %H:%M:%S} UTC",
         },
     )
-
-
-def _result(row: dict[str, Any]) -> Result:
-    fields: dict[str, Any] = row | {"flags": tuple(row["flags"])}
-    return Result(**fields)
 
 
 def _model(warehouse: Warehouse, key: ModelKey) -> dict[str, Any]:

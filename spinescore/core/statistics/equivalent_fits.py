@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Generic, TypeVar
@@ -98,22 +98,23 @@ class Fits(Generic[Fit]):
         matrix = np.vstack([predictors.T, covariates.T]).T
         key = _recognise(kind, rows, matrix)
         if key not in self.exact:
-            self.exact[key] = self._by_line(kind, rows, predictors, covariates) or make(matrix)
-            if predictors.shape[1] == 1:
+            if predictors.shape[1] == 1 and len(rows):
                 known = self.lines.setdefault(_recognise(kind, rows, covariates), [])
+                self.exact[key] = _fit_by_line(known, predictors[:, 0], covariates) or make(matrix)
                 known.append((predictors[:, 0], self.exact[key]))
+            else:
+                self.exact[key] = make(matrix)
         return self.exact[key]
 
-    def _by_line(
-        self, kind: str, rows: IntArray, predictors: FloatArray, covariates: FloatArray
-    ) -> Fit | None:
-        if predictors.shape[1] != 1 or len(rows) == 0:
-            return None
-        for column, fit in self.lines.get(_recognise(kind, rows, covariates), ()):
-            line = None if fit.problem else find_line(predictors[:, 0], column, covariates)
-            if line is not None:
-                return transform_fit(fit, line)
-        return None
+
+def _fit_by_line(
+    known: Sequence[tuple[FloatArray, Fit]], column: FloatArray, covariates: FloatArray
+) -> Fit | None:
+    for other, fit in known:
+        line = None if fit.problem else find_line(column, other, covariates)
+        if line is not None:
+            return transform_fit(fit, line)
+    return None
 
 
 def _recognise(kind: str, rows: IntArray, matrix: FloatArray) -> tuple[object, ...]:

@@ -178,6 +178,12 @@ class TrainingError(SpineScoreError):
     slug = "training"
 
 
+class RecalibrationError(SpineScoreError):
+    """An age distribution whose temperature cannot be fitted."""
+
+    slug = "recalibration"
+
+
 class ScheduleError(SpineScoreError):
     """A schedule that cannot be read, written or understood."""
 

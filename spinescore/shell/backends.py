@@ -94,6 +94,7 @@ class OpenVinoBackend:
     def __init__(self, bundle: Bundle, batch_size: int) -> None:
         openvino = _import_openvino()
         self.batch_size = batch_size
+        self._temperature = np.float32(bundle.temperature)
         stored = cache_folder() / f"{bundle.model_id}-{IR_VERSION}.xml"
         cached = stored.exists() and stored.with_suffix(".bin").exists()
         core = openvino.Core()
@@ -108,7 +109,8 @@ class OpenVinoBackend:
 
     def predict(self, images: Images) -> NDArray[np.float32]:
         """Return probabilities (N, K) of images (N, 1, H, W) in [0, 1]."""
-        return _in_batches(images, self.batch_size, lambda batch: self._network([batch])[0])
+        logits = _in_batches(images, self.batch_size, lambda batch: self._network([batch])[0])
+        return softmax(logits / self._temperature)
 
 
 class TorchBackend:
@@ -121,6 +123,7 @@ class TorchBackend:
 
         self.device = device
         self.batch_size = batch_size
+        self._temperature = np.float32(bundle.temperature)
         self._torch = torch
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
@@ -131,7 +134,7 @@ class TorchBackend:
 
     def predict(self, images: Images) -> NDArray[np.float32]:
         """Return probabilities (N, K) of images (N, 1, H, W) in [0, 1]."""
-        return _in_batches(images, self.batch_size, self._logits)
+        return softmax(_in_batches(images, self.batch_size, self._logits) / self._temperature)
 
     def _logits(self, batch: Images) -> NDArray[Any]:
         torch = self._torch
@@ -142,9 +145,11 @@ class TorchBackend:
 
 
 def _in_batches(images: Images, size: int, run: Any) -> NDArray[np.float32]:
+    """Return the logits (N, K) of images run in batches."""
     images = np.ascontiguousarray(images, np.float32)
-    logits = [np.array(run(images[start : start + size])) for start in range(0, len(images), size)]
-    return softmax(np.concatenate(logits))
+    return np.concatenate(
+        [np.array(run(images[start : start + size])) for start in range(0, len(images), size)]
+    )
 
 
 def _import_openvino() -> Any:

@@ -29,6 +29,7 @@ TRAINING_SUBJECTS = "training_subjects.json"
 CORRECTION = "correction.json"
 FORMAT = 1
 NOT_OF_THE_MODEL = frozenset({"files", "made_by"})  # manifest entries that change no number it gives
+LEFT_OUT_IF_NONE = frozenset({"origin", "made_by", "temperature", "recalibration"})
 GET_ANOTHER = "Get the bundle again from where it came from."
 
 
@@ -56,6 +57,10 @@ class BundleDescription:
         Of imported weights: the checkpoint's SHA-256 and what was made of it.
     made_by : str
         Program and version that wrote the bundle; no part of the model's id.
+    temperature : float, optional
+        By which the logits are divided before the softmax; 1 if left out (core.network.recalibration).
+    recalibration : mapping, optional
+        On what the temperature was fitted, and what it changed.
     """
 
     name: str
@@ -72,6 +77,8 @@ class BundleDescription:
     metrics: Mapping[str, Any]
     origin: Mapping[str, Any] | None = None
     made_by: str | None = None
+    temperature: float | None = None
+    recalibration: Mapping[str, Any] | None = None
 
     @property
     def ages_in_training(self) -> str:
@@ -126,6 +133,11 @@ class Bundle:
     def n_classes(self) -> int:
         """Number of ages."""
         return int(self.manifest["n_classes"])
+
+    @property
+    def temperature(self) -> float:
+        """By which the logits are divided before the softmax."""
+        return float(self.manifest.get("temperature", 1.0))
 
     @property
     def demonstration(self) -> bool:
@@ -252,7 +264,7 @@ def write_bundle(
 def _stated(description: BundleDescription) -> dict[str, Any]:
     """Return a description by name, without provenance a trained bundle does not have."""
     stated = asdict(description)
-    return {k: v for k, v in stated.items() if v is not None or k not in {"origin", "made_by"}}
+    return {k: v for k, v in stated.items() if v is not None or k not in LEFT_OUT_IF_NONE}
 
 
 def _replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:

@@ -7,11 +7,24 @@ import json
 import polars as pl
 
 from spinescore.core.cohort.splits import hash_rows
-from spinescore.core.correction import apply_correction, fit_correction
-from spinescore.domain import Correction, StageSummary, as_row
+from spinescore.core.correction import Reference, apply_correction, fit_correction
+from spinescore.domain import Correction, StageSummary
 from spinescore.shell.cohorts import ModelKey, reference_rows, subject_images
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
+
+STORED = (
+    "correction_id",
+    "method",
+    "kind",
+    "model_id",
+    "preprocessing_id",
+    "slope",
+    "intercept",
+    "n_reference",
+    "reference_cohort",
+    "reference_sha256",
+)
 
 
 def calibrate(warehouse: Warehouse, study: Study, key: ModelKey) -> StageSummary:
@@ -54,15 +67,16 @@ def _fit(images: pl.DataFrame, study: Study, kind: str, key: ModelKey) -> Correc
     reference = reference_rows(images, study, kind).sort("subject_id")
     return fit_correction(
         study.correction.method,
-        reference["age_years"].to_numpy(),
-        reference["spine_age_raw"].to_numpy(),
+        Reference(
+            cohort=study.correction.reference[kind],  # type: ignore[index]
+            sha256=hash_rows([reference["subject_id"], reference["age_years"], reference["spine_age_raw"]]),
+            kind=kind,  # type: ignore[arg-type]
+            ages=reference["age_years"].to_numpy(),
+            spine_ages=reference["spine_age_raw"].to_numpy(),
+        ),
         kind=kind,  # type: ignore[arg-type]
         model_id=key.model_id,
         preprocessing_id=key.preprocessing_id,
-        reference_cohort=study.correction.reference[kind],  # type: ignore[index]
-        reference_sha256=hash_rows(
-            [reference["subject_id"], reference["age_years"], reference["spine_age_raw"]]
-        ),
     )
 
 
@@ -91,7 +105,7 @@ def _in_force(warehouse: Warehouse, fitted: list[Correction]) -> bool:
 
 
 def _store(warehouse: Warehouse, correction: Correction, uncorrected: pl.DataFrame, run_id: int) -> None:
-    row = {k: v for k, v in as_row(correction).items() if k not in {"levels", "age_range"}}
+    row = {name: getattr(correction, name) for name in STORED}
     row |= {
         "levels": json.dumps(correction.levels),
         "age_min": correction.age_range[0],

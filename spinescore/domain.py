@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
@@ -55,12 +55,68 @@ class Radiograph:
     eligibility_rule: str
 
 
+class AgeLevel(NamedTuple):
+    """One year of age of an age-level correction: mean and SD of PAD, and how many they are from."""
+
+    age: int
+    mean: float
+    sd: float
+    n: int
+
+
+class AgeCell(NamedTuple):
+    """Reference subjects of ``first`` to ``last`` completed years: PAD before and after correction."""
+
+    first: int
+    last: int
+    n: int
+    mean: float
+    sd: float
+    mean_after: float
+    sd_after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldFit:
+    """The fit without the subjects of one fold, which corrects them."""
+
+    fold: int
+    slope: float | None
+    intercept: float | None
+    levels: tuple[AgeLevel, ...]
+    n_reference: int
+    age_range: tuple[float, float]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
     """A fitted bias correction for one kind of image (METHOD: fitted once, applied to others).
 
     ``slope`` and ``intercept`` are Beheshti's a, b (PAD on age) or Cole's a', b'
-    (spine age on age); ``levels`` holds age-level rows (age, mean PAD, SD PAD, n).
+    (spine age on age); ``levels`` are those of an age-level correction.
+
+    Parameters
+    ----------
+    kind, fitted_kind : {"radiograph", "vfa"}
+        Of the images it corrects, and of those it was fitted on.
+    profile : tuple of AgeCell
+        PAD by age in the reference set; thin years are pooled with their neighbours.
+    manufacturers : tuple of (str, int)
+        Reference subjects by manufacturer, most first; rare ones together as ``other``.
+    subjects : tuple of str
+        Fingerprints of the reference subjects' ids, sorted.
+    subject_folds : tuple of int
+        The fold of each of ``subjects``; empty without cross-fitting.
+    cross_fit, fold_seed : int or None
+        Number of folds, and the seed of the hash that deals subjects to them.
+    folds : tuple of FoldFit
+        The fits that correct each fold's own subjects; empty without cross-fitting.
+    same_cohort : bool
+        Whether it was meant to be used on the very subjects it was fitted on.
+    n_trained_on : int
+        Reference subjects that the network was trained on.
+    fitted_on, made_by : str
+        Day (ISO 8601) and program; no part of the id.
     """
 
     correction_id: str
@@ -70,11 +126,28 @@ class Correction:
     preprocessing_id: str
     slope: float | None
     intercept: float | None
-    levels: tuple[tuple[int, float, float, int], ...]
+    levels: tuple[AgeLevel, ...]
     n_reference: int
     reference_cohort: str
     reference_sha256: str
     age_range: tuple[float, float]
+    fitted_kind: Kind
+    profile: tuple[AgeCell, ...] = ()
+    manufacturers: tuple[tuple[str, int], ...] = ()
+    subjects: tuple[str, ...] = ()
+    subject_folds: tuple[int, ...] = ()
+    cross_fit: int | None = None
+    fold_seed: int | None = None
+    folds: tuple[FoldFit, ...] = ()
+    same_cohort: bool = False
+    n_trained_on: int = 0
+    fitted_on: str = ""
+    made_by: str = ""
+
+    @property
+    def across_kinds(self) -> bool:
+        """Whether it corrects images of another kind than it was fitted on."""
+        return self.kind != self.fitted_kind
 
 
 @dataclass(frozen=True, slots=True)

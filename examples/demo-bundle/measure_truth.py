@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from spinescore.core.correction import apply_correction, fit_correction
+from spinescore.core.correction import Reference, apply_correction, fit_correction
 from spinescore.core.imaging.preprocessing import PreprocessingSpec, preprocess
 from spinescore.core.network.age_distribution import expectation, variance
 from spinescore.core.phantom.person import GAP_SD_YEARS, CohortName, Person, draw_people
@@ -71,13 +71,10 @@ def measure(kind: Kind, cohort: CohortName, n: int, bundle: Bundle) -> dict[str,
     raw = expectation(distributions, bundle.first_age)
     correction = fit_correction(
         "beheshti",
-        age,
-        raw,
+        Reference(cohort="unseen phantoms", sha256="", kind=kind, ages=age, spine_ages=raw),
         kind=kind,
         model_id=bundle.model_id,
         preprocessing_id=bundle.spec.preprocessing_id,
-        reference_cohort="unseen phantoms",
-        reference_sha256="",
     )
     pad = apply_correction(correction, age, raw) - age
     design = np.column_stack([np.ones_like(age), age])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spinescore.core.correction import apply_correction, fit_correction
+from spinescore.core.correction import Reference, apply_correction, fit_correction
 from spinescore.domain import Correction, CorrectionMethod
 from spinescore.errors import CorrectionError
 
@@ -22,14 +22,17 @@ SPINE_AGES = 20 + 0.7 * AGES + RNG.normal(0, 4, 800)
 def fit(
     method: CorrectionMethod, ages: Any = AGES, spine_ages: Any = SPINE_AGES, **changes: Any
 ) -> Correction:
-    origin = {
+    reference: dict[str, Any] = {
+        "cohort": "reference",
+        "sha256": "0",
         "kind": "vfa",
-        "model_id": "m",
-        "preprocessing_id": "p",
-        "reference_cohort": "reference",
-        "reference_sha256": "0",
+        "ages": ages,
+        "spine_ages": spine_ages,
     }
-    return fit_correction(method, ages, spine_ages, **(origin | changes))
+    scope: dict[str, Any] = {"kind": "vfa", "model_id": "m", "preprocessing_id": "p"}
+    own = {name: value for name, value in changes.items() if name not in scope}
+    scope |= {name: value for name, value in changes.items() if name in scope}
+    return fit_correction(method, Reference(**(reference | own)), **scope)
 
 
 def test_beheshti_leaves_no_slope_and_no_mean_on_its_own_reference() -> None:

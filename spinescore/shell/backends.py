@@ -127,7 +127,7 @@ class TorchBackend:
         self._torch = torch
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        network = _build_network(bundle).to(device=device, memory_format=torch.channels_last)
+        network = build_network(bundle).to(device=device, memory_format=torch.channels_last)
         self._network = network
         where = torch.cuda.get_device_name() if device == "cuda" else "the CPU (OpenVINO is not installed)"
         self.description = f"torch {torch.__version__} on {where}, fp32"
@@ -160,7 +160,7 @@ def _import_openvino() -> Any:
     return openvino
 
 
-def _build_network(bundle: Bundle) -> Any:
+def build_network(bundle: Bundle) -> Any:
     """Return the bundle's network in torch, ready to infer."""
     import torch
 
@@ -182,7 +182,7 @@ def _convert(openvino: Any, bundle: Bundle) -> Any:
     """Trace the network on a small example and leave batch, height and width open."""
     import torch
 
-    network = _build_network(bundle)
+    network = build_network(bundle)
     example = torch.zeros(1, 1, EXAMPLE_SIDE, EXAMPLE_SIDE)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # OpenVINO still calls torch.jit.trace

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinescore.core.eligibility.rule_set import Threshold
+from spinescore.core.imaging.perturbation import Perturbation, perturb
 from spinescore.core.imaging.preprocessing import PreprocessingSpec, preprocess
 from spinescore.domain import Kind
 from spinescore.errors import DecodingError
 from spinescore.shell.archive.locations import open_location, stat_location
-from spinescore.shell.pixels.decoding import decode
+from spinescore.shell.pixels.decoding import Decoded, decode
 from spinescore.shell.pixels.pixel_check import PixelFacts, facts_of
 
 
@@ -57,10 +58,7 @@ def prepare_image(
 ) -> Prepared:
     """Decode, measure and preprocess one file; a file that cannot be is a reason, not an exception."""
     try:
-        if stat_location(image.path_bytes) != (image.size_bytes, image.modified_ns):
-            return Prepared(None, reason="changed", detail="the file changed since ingest; ingest it again")
-        with open_location(image.path_bytes) as handle:
-            decoded = decode(handle)
+        decoded = _decode_unchanged(image)
         facts = None if image.has_facts else facts_of(decoded, image, thresholds=thresholds)
         ready: NDArray[Any] = preprocess(
             decoded.pixels,
@@ -69,11 +67,51 @@ def prepare_image(
             spec=spec,
             padding_value=decoded.padding_value,
         )
-    except FileNotFoundError:
-        return Prepared(None, reason="missing", detail="the file is no longer there; ingest again")
-    except DecodingError as error:
-        return Prepared(None, reason=error.reason, detail=error.message)
-    except OSError as error:
-        return Prepared(None, reason="unreadable", detail=str(error.strerror))
+    except (DecodingError, OSError) as error:
+        reason, detail = _explain(error)
+        return Prepared(None, reason=reason, detail=detail)
     input_sha256 = hashlib.sha256(np.ascontiguousarray(ready).data).hexdigest()
     return Prepared(ready, decoded.pixel_sha256, input_sha256, facts)
+
+
+def prepare_perturbed(
+    image: PendingImage, *, spec: PreprocessingSpec, changes: Sequence[Perturbation], seed: int
+) -> NDArray[np.float32] | str:
+    """Return the image unchanged and changed in every way, (1 + changes, H, W), or why it cannot be had."""
+    try:
+        decoded = _decode_unchanged(image)
+        versions = [(decoded.pixels, decoded.padding_value)]
+        versions += [
+            perturb(decoded.pixels, change, padding_value=decoded.padding_value, seed=seed)
+            for change in changes
+        ]
+        ready = [
+            preprocess(
+                pixels,
+                kind=image.kind,
+                photometric=decoded.photometric,
+                spec=spec,
+                padding_value=padding,
+            )
+            for pixels, padding in versions
+        ]
+    except (DecodingError, OSError) as error:
+        return _explain(error)[0]
+    return np.stack(ready)
+
+
+def _decode_unchanged(image: PendingImage) -> Decoded:
+    """Decode a file that is as it was when indexed."""
+    if stat_location(image.path_bytes) != (image.size_bytes, image.modified_ns):
+        raise DecodingError("changed", "the file changed since ingest; ingest it again")
+    with open_location(image.path_bytes) as handle:
+        return decode(handle)
+
+
+def _explain(error: DecodingError | OSError) -> tuple[str, str]:
+    """Return the reason code and detail of a file that cannot be prepared."""
+    if isinstance(error, DecodingError):
+        return error.reason, error.message
+    if isinstance(error, FileNotFoundError):
+        return "missing", "the file is no longer there; ingest again"
+    return "unreadable", str(error.strerror)

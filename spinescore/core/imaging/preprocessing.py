@@ -197,8 +197,8 @@ def _as_codes(
         lowest, highest = int(inside.min()), int(inside.max())
         if highest - lowest < LARGEST_TABLE:
             return pixels, lowest, highest
-    padded = _is_padding(pixels, padding_value)
-    kept = inside if padding_value is None else inside[~_is_padding(inside, padding_value)]
+    padded = find_padding(pixels, padding_value)
+    kept = inside if padding_value is None else inside[~find_padding(inside, padding_value)]
     if kept.size == 0 or kept.min() == kept.max():
         raise DecodingError("constant_image", "the image holds one value")
     low, high = float(kept.min()), float(kept.max())
@@ -207,7 +207,8 @@ def _as_codes(
     return codes, PADDING_CODE, LEVELS - 1
 
 
-def _is_padding(pixels: NDArray[Any], padding_value: PaddingValue) -> NDArray[np.bool_]:
+def find_padding(pixels: NDArray[Any], padding_value: PaddingValue) -> NDArray[np.bool_]:
+    """Return which pixels (H, W) are padding: none if there is no padding value."""
     if padding_value is None:
         return np.zeros(pixels.shape, np.bool_)
     first, last = _padding_range(padding_value)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from spinescore.core.eligibility.rule_set import Threshold
-from spinescore.core.imaging.preprocessing import PaddingValue
+from spinescore.core.imaging.preprocessing import PaddingValue, find_padding
 
 Floats = NDArray[np.float32]
 SAMPLE_SIDE = 256  # values: every n-th pixel, as stored
@@ -109,7 +109,7 @@ def measure_quality(
     low, high = _value_range(pixels, padding_value)
     step = max(1, max(pixels.shape) // SAMPLE_SIDE)
     values = pixels[::step, ::step]
-    padded = _is_padding(values, padding_value)
+    padded = find_padding(values, padding_value)
     shown = _show(values, low, high, photometric)
     top, bottom, left, right = _find_field(np.where(padded, np.float32(0), shown))
     inside = np.s_[top:bottom, left:right]
@@ -131,18 +131,11 @@ def measure_quality(
 
 def _value_range(pixels: NDArray[Any], padding_value: PaddingValue) -> tuple[float, float]:
     """Return the least and greatest value that is not padding."""
-    kept = pixels if padding_value is None else pixels[~_is_padding(pixels, padding_value)]
+    kept = pixels if padding_value is None else pixels[~find_padding(pixels, padding_value)]
     if kept.size == 0:
         return 0.0, 1.0
     low, high = float(kept.min()), float(kept.max())
     return low, high if high > low else low + 1
-
-
-def _is_padding(values: NDArray[Any], padding_value: PaddingValue) -> NDArray[np.bool_]:
-    if padding_value is None:
-        return np.zeros(values.shape, np.bool_)
-    ends = padding_value if isinstance(padding_value, tuple) else (padding_value, padding_value)
-    return (values >= min(ends)) & (values <= max(ends))
 
 
 def _show(values: NDArray[Any], low: float, high: float, photometric: str) -> Floats:

@@ -1,7 +1,8 @@
 """Model bundles on disk: a folder, or a zip of it, whose every file is known by its SHA-256.
 
 ``manifest.json`` says what the model is, ``weights.safetensors`` holds it, ``MODEL_CARD.md``
-tells people about it, ``training_subjects.json`` names (by hash) whom it was trained on.
+tells people about it, ``training_subjects.json`` names (by hash) whom it was trained on,
+``validation_subjects.json`` who chose its weights, its correction and its temperature.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 MODEL_CARD = "MODEL_CARD.md"
 TRAINING_SUBJECTS = "training_subjects.json"
+VALIDATION_SUBJECTS = "validation_subjects.json"
 CORRECTION = "correction.json"
 FORMAT = 1
 NOT_OF_THE_MODEL = frozenset({"files", "made_by"})  # manifest entries that change no number it gives
@@ -165,8 +167,19 @@ class Bundle:
 
     def trained_on(self, subject_ids: Iterable[str]) -> set[str]:
         """Return those of the subjects that the network was trained on."""
-        known = set(json.loads(self.read_file(TRAINING_SUBJECTS)))
+        known = self.read_fingerprints(TRAINING_SUBJECTS)
         return {subject_id for subject_id in subject_ids if fingerprint_subject(subject_id) in known}
+
+    def validated_on(self, subject_ids: Iterable[str]) -> set[str]:
+        """Return those of the subjects on whom its training was stopped, corrected and recalibrated."""
+        if VALIDATION_SUBJECTS not in self.manifest["files"]:
+            return set()  # imported weights, and bundles older than the list
+        known = self.read_fingerprints(VALIDATION_SUBJECTS)
+        return {subject_id for subject_id in subject_ids if fingerprint_subject(subject_id) in known}
+
+    def read_fingerprints(self, name: str) -> set[str]:
+        """Return the hashes in one of the bundle's lists of subjects."""
+        return set(json.loads(self.read_file(name)))
 
 
 def demo_bundle_path() -> Path:
@@ -222,6 +235,8 @@ def write_bundle(
     weights: Mapping[str, NDArray[Any]],
     *,
     training_subjects: Iterable[str] | None,
+    validation_subjects: Iterable[str] | None = None,
+    initial: Bundle | None = None,
     model_card: str,
 ) -> Bundle:
     """Write a bundle folder, whole or not at all, and return it as loaded.
@@ -234,6 +249,10 @@ def write_bundle(
         The model.
     training_subjects : iterable of str or None
         Their ids; only fingerprints are kept. None if they are not known.
+    validation_subjects : iterable of str, optional
+        Likewise, of those on whom training was stopped.
+    initial : Bundle, optional
+        Whose weights these were trained from: its training subjects are theirs too.
     model_card : str
         Markdown.
 
@@ -244,21 +263,67 @@ def write_bundle(
     """
     from safetensors.numpy import save
 
-    if folder.exists() and not (folder / MANIFEST).is_file():
-        raise BundleError(f"{folder} exists and is no bundle.", "Name a new folder.")
-    known = () if training_subjects is None else training_subjects
-    fingerprints = sorted(fingerprint_subject(subject_id) for subject_id in known)
+    refuse_other_folder(folder)
+    given = () if training_subjects is None else training_subjects
+    known = {fingerprint_subject(subject_id) for subject_id in given}
+    inherited = set() if initial is None else initial.read_fingerprints(TRAINING_SUBJECTS)
+    fingerprints = sorted(known | inherited)
     contents = {
         WEIGHTS: save({name: np.asarray(tensor, order="C") for name, tensor in weights.items()}),
         TRAINING_SUBJECTS: json.dumps(fingerprints).encode(),
         MODEL_CARD: model_card.encode(),
     }
+    if validation_subjects is not None:
+        validated = sorted({fingerprint_subject(subject_id) for subject_id in validation_subjects})
+        contents[VALIDATION_SUBJECTS] = json.dumps(validated).encode()
     manifest = {"format": FORMAT, **_stated(description), "preprocessing": spec.to_dict()}
-    manifest["n_training_subjects"] = None if training_subjects is None else len(fingerprints)
+    unknown = training_subjects is None or (
+        initial is not None and initial.manifest["n_training_subjects"] is None
+    )
+    manifest["n_training_subjects"] = None if unknown else len(fingerprints)
     manifest["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     contents[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
     _replace_folder(folder, contents)
     return load_bundle(folder)
+
+
+def copy_bundle(
+    bundle: Bundle, folder: Path, *, changes: Mapping[str, Any], without: Iterable[str], model_card: str
+) -> Bundle:
+    """Write a bundle again with other statements in its manifest, and return it as loaded.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Whose files are copied, checked.
+    folder : Path
+        Replaced if it is a bundle already.
+    changes : mapping
+        Manifest entries that replace or join the bundle's own.
+    without : iterable of str
+        Files left behind.
+    model_card : str
+        Markdown, in place of the bundle's own.
+
+    Raises
+    ------
+    BundleError
+        If the folder exists and is no bundle.
+    """
+    refuse_other_folder(folder)
+    kept = [name for name in bundle.manifest["files"] if name not in set(without)]
+    contents = {name: bundle.read_file(name) for name in kept} | {MODEL_CARD: model_card.encode()}
+    manifest = {**bundle.manifest, **changes}
+    manifest["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    contents[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
+    _replace_folder(folder, contents)
+    return load_bundle(folder)
+
+
+def refuse_other_folder(folder: Path) -> None:
+    """Raise ``BundleError`` if a folder exists that holds no bundle: it is not ours to replace."""
+    if folder.exists() and not (folder / MANIFEST).is_file():
+        raise BundleError(f"{folder} exists and is no bundle.", "Name a new folder.")
 
 
 def _stated(description: BundleDescription) -> dict[str, Any]:

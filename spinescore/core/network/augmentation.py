@@ -39,31 +39,33 @@ class Augmentation:
 
 
 def augment(images: Tensor, strength: Augmentation) -> Tensor:
-    """Return images (N, 1, H, W) in [0, 1], changed at random by torch's generator."""
+    """Return images (N, 1, H, W) in [0, 1], changed at random by torch's generator where they are."""
     n, _, height, width = images.shape
-    matrices = draw_affine(n, height / width, strength)
+    matrices = draw_affine(n, height / width, strength, images.device)
     grid = functional.affine_grid(matrices, [n, 1, height, width], align_corners=False)
     moved = functional.grid_sample(images, grid, align_corners=False)
-    gamma = (_uniform(n) * strength.log_gamma).exp().reshape(n, 1, 1, 1)
-    noise_sd = torch.rand(n, 1, 1, 1) * strength.noise_sd
+    gamma = (_uniform(n, images.device) * strength.log_gamma).exp().reshape(n, 1, 1, 1)
+    noise_sd = torch.rand(n, 1, 1, 1, device=images.device) * strength.noise_sd
     return (moved.clamp(1e-6, 1).pow(gamma) + torch.randn_like(moved) * noise_sd).clamp(0, 1)
 
 
-def draw_affine(n: int, aspect: float, strength: Augmentation) -> Tensor:
+def draw_affine(n: int, aspect: float, strength: Augmentation, device: torch.device | None = None) -> Tensor:
     """Draw affine maps (N, 2, 3) from target to source in coordinates that run from -1 to 1.
 
     ``aspect`` is height / width; without it a rotation would shear.
     """
-    angle = _uniform(n) * math.radians(strength.rotation_deg)
-    size = 1 + _uniform(n) * strength.scale
-    mirror = torch.where(torch.rand(n) < 0.5, -1.0, 1.0) if strength.flip else torch.ones(n)
+    angle = _uniform(n, device) * math.radians(strength.rotation_deg)
+    size = 1 + _uniform(n, device) * strength.scale
+    mirror = torch.ones(n, device=device)
+    if strength.flip:
+        mirror = torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0)
     cos, sin = angle.cos() * size, angle.sin() * size
-    matrices = torch.zeros(n, 2, 3)
+    matrices = torch.zeros(n, 2, 3, device=device)
     matrices[:, 0, 0], matrices[:, 0, 1] = cos * mirror, -sin * aspect
     matrices[:, 1, 0], matrices[:, 1, 1] = sin * mirror / aspect, cos
-    matrices[:, :, 2] = torch.stack([_uniform(n), _uniform(n)], dim=1) * strength.shift * 2
+    matrices[:, :, 2] = torch.stack([_uniform(n, device), _uniform(n, device)], dim=1) * strength.shift * 2
     return matrices
 
 
-def _uniform(n: int) -> Tensor:
-    return torch.rand(n) * 2 - 1
+def _uniform(n: int, device: torch.device | None) -> Tensor:
+    return torch.rand(n, device=device) * 2 - 1

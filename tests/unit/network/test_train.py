@@ -3,117 +3,157 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from safetensors.torch import load_file
 
-import spinescore.train
-from spinescore.core.imaging.preprocessing import PreprocessingSpec, preprocess
+from spinescore.core.network.training_plan import Stage
 from spinescore.errors import TrainingError
-from spinescore.shell.bundles import load_bundle
-from spinescore.shell.image_cache import CacheItem, ImageCache, ReadPixels, build_cache
-from spinescore.train import Stage, TrainingRequest, measure_accuracy, split_subjects, train
-from tests.unit.tiny_bundle import TINY
+from spinescore.shell.bundles import Bundle, load_bundle
+from spinescore.shell.training.position import BEST, CHECKPOINT
+from spinescore.train import Hardware, train
+from tests.unit.network.training_case import SPEC, make_request
 
-SPEC = PreprocessingSpec(height=128, width=64)
-STAGES = (Stage(epochs=2, shrink=2, batch_size=8), Stage(epochs=1, batch_size=8, images_per_epoch=8))
-
-
-def make_request(folder: Path, **changes: Any) -> TrainingRequest:
-    n = 32
-    rng = np.random.default_rng(0)
-    table = pl.DataFrame(
-        {
-            "subject_id": [f"s{i // 2}" for i in range(n)],
-            "kind": ["radiograph", "vfa"] * (n // 2),
-            "age_years": rng.uniform(41, 99, n),
-            "row": np.arange(n),
-        }
-    )
-    images = rng.integers(0, 255, (n, 128, 64), dtype=np.uint8)
-    request = TrainingRequest(
-        cache=ImageCache(images, table, SPEC),
-        work=folder / "work",
-        output=folder / "bundle",
-        description=TINY,
-        model_card=lambda d: f"# {d.name}",
-        stages=STAGES,
-        seed=3,
-        checkpoint_every_s=0,
-    )
-    return replace(request, **changes)
+TIMES = {"seconds", "seconds_of"}
+ONE_EPOCH = (Stage(epochs=1, batch_size=8),)
 
 
-def stop_at_step(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
-    """Let the n-th step of training be interrupted, as by a signal."""
-    step, done = spinescore.train._train_step, iter(range(n))
-
-    def interrupted(*arguments: Any) -> Any:
-        if next(done, None) is None:
-            raise KeyboardInterrupt
-        return step(*arguments)
-
-    monkeypatch.setattr(spinescore.train, "_train_step", interrupted)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("socket.socket.connect", refuse_connections)
+        train(make_request(folder))
+    return folder
 
 
-def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train(make_request(tmp_path / "whole"))
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
-        stop_at_step(patch, 4)
-        train(make_request(tmp_path / "killed"))
-    train(make_request(tmp_path / "killed"))
-    whole, killed = (load_bundle(tmp_path / name / "bundle") for name in ("whole", "killed"))
-    assert whole.model_id == killed.model_id
-    lines = [
-        [
-            {key: value for key, value in json.loads(line).items() if key != "seconds"}
-            for line in (tmp_path / name / "work" / "metrics.jsonl").read_text().splitlines()
-        ]
-        for name in ("whole", "killed")
-    ]
-    assert lines[0] == lines[1]
-    assert [line["shrink"] for line in lines[0]] == [2, 2, 1]
+def refuse_connections(*_: Any) -> None:
+    raise AssertionError("training opened a connection")
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "work" / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    last, again = (load_file(folder / "work" / CHECKPOINT) for folder in (one, other))
+    assert last.keys() == again.keys()
+    assert all((last[name] == again[name]).all() for name in last)
+    assert load_bundle(one / "bundle").model_id == load_bundle(other / "bundle").model_id
+    assert read_history(one) == read_history(other)
+
+
+def test_a_process_killed_in_mid_epoch_goes_on_as_if_it_had_not_been(whole: Path, tmp_path: Path) -> None:
+    steps_of_an_epoch = -(-read_history(whole)[0]["images"] // 8)
+    assert steps_of_an_epoch > 1
+    script = [sys.executable, "-m", "tests.unit.network.killed_training", str(tmp_path)]
+    killed = subprocess.run([*script, str(steps_of_an_epoch + 2)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / "work" / CHECKPOINT).exists()
+    assert not (tmp_path / "bundle").exists()
+    train(make_request(tmp_path))
+    assert_same_run(whole, tmp_path)
+
+
+def test_a_run_that_is_told_to_stop_leaves_a_checkpoint_and_goes_on(whole: Path, tmp_path: Path) -> None:
+    def interrupt(epoch: int, step: int, _: int) -> None:
+        if (epoch, step) == (0, 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make_request(tmp_path, checkpoint_every_s=1e9), advance=interrupt)
+    train(make_request(tmp_path))
+    assert_same_run(whole, tmp_path)
+
+
+def test_a_finished_run_writes_its_bundle_again_without_training(whole: Path, tmp_path: Path) -> None:
+    again = make_request(whole, output=tmp_path / "again")
+    train(again, advance=lambda *_: pytest.fail("a step was done"))
+    assert load_bundle(tmp_path / "again").model_id == load_bundle(whole / "bundle").model_id
+
+
+def test_another_run_does_not_go_on_from_a_checkpoint(whole: Path) -> None:
     with pytest.raises(TrainingError, match="other images or settings"):
-        train(make_request(tmp_path / "whole", seed=4))
-    assert whole.spec == SPEC
-    assert whole.manifest["metrics"]["test"]["all"]["n"] > 0
-    trained = whole.trained_on(f"s{i}" for i in range(16))
-    assert 0 < len(trained) == whole.manifest["n_training_subjects"] < 16
+        train(make_request(whole, seed=4))
 
 
-@settings(max_examples=25)
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=200), st.integers(0, 9))
-def test_all_images_of_a_subject_fall_into_one_part_whoever_else_is_there(
-    subjects: list[int], seed: int
-) -> None:
-    table = pl.DataFrame({"subject_id": [str(s) for s in subjects]})
-    parts = split_subjects(table, (0.6, 0.2, 0.2), seed)
-    ids = [set(part["subject_id"]) for part in parts.values()]
-    assert sum(part.height for part in parts.values()) == len(subjects)
-    assert len(set.union(*ids)) == sum(map(len, ids))
-    alone = split_subjects(table.head(1), (0.6, 0.2, 0.2), seed)
-    [home] = [name for name, part in alone.items() if part.height]
-    assert str(subjects[0]) in set(parts[home]["subject_id"])
+class Intruder:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.abort, ()
 
 
-def test_the_parts_have_their_shares() -> None:
-    table = pl.DataFrame({"subject_id": [str(i) for i in range(5000)]})
-    parts = split_subjects(table, (0.6, 0.2, 0.2), 1)
-    assert [round(part.height / 5000, 1) for part in parts.values()] == [0.6, 0.2, 0.2]
+def test_a_checkpoint_with_code_in_it_is_refused_unopened(tmp_path: Path) -> None:
+    request = make_request(tmp_path)
+    request.work.mkdir()
+    (request.work / CHECKPOINT).write_bytes(pickle.dumps(Intruder()))
+    with pytest.raises(
+        TrainingError, match=r"is not a checkpoint that spinescore wrote.*nothing in it was run"
+    ):
+        train(request)
 
 
-def test_accuracy_is_measured_on_raw_ages_by_kind() -> None:
-    table = pl.DataFrame({"age_years": [50.0, 60, 70, 80], "kind": ["radiograph"] * 3 + ["vfa"]})
-    measured = measure_accuracy(table, np.array([52.0, 62, 72, 70]))
-    assert measured["radiograph"] == {"n": 3, "mae_years": 2.0, "r": 1.0, "slope": 1.0}
-    assert measured["all"]["mae_years"] == 4.0
-    assert measured["vfa"] == {"n": 1, "mae_years": 10.0}
+def test_the_bundle_has_the_best_weights_of_the_finest_stage(whole: Path) -> None:
+    bundle = load_bundle(whole / "bundle")
+    assert bundle.spec == SPEC
+    best = load_file(whole / "work" / BEST)
+    assert all((best[name].numpy() == array).all() for name, array in bundle.read_weights().items())
+    assert [line["shrink"] for line in read_history(whole)] == [2, 2, 1]
+
+
+def test_every_epoch_says_each_loss_of_both_parts_and_where_the_time_went(whole: Path) -> None:
+    lines = [json.loads(line) for line in (whole / "work" / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        for losses in (line["train"], line["validation_loss"]):
+            total = losses["cross_entropy"] + 0.2 * losses["mean"] + 0.05 * losses["variance"]
+            assert losses["total"] == pytest.approx(total, rel=1e-5)
+        assert set(line["seconds_of"]) == {"data", "forward", "backward", "validation"}
+        assert sum(line["seconds_of"].values()) == pytest.approx(line["seconds"], abs=0.15)
+    assert [line["images"] for line in lines][2] == 10
+
+
+def subjects_of(bundle: Bundle) -> tuple[set[str], set[str]]:
+    everyone = [f"s{i}" for i in range(16)]
+    return bundle.trained_on(everyone), bundle.validated_on(everyone)
+
+
+def test_the_bundle_knows_whom_it_was_trained_and_validated_on(whole: Path) -> None:
+    parts = make_request(whole).split_images()
+    trained, validated = subjects_of(load_bundle(whole / "bundle"))
+    assert trained == set(parts["train"]["subject_id"])
+    assert validated == set(parts["validation"]["subject_id"])
+    assert not trained & validated
+    assert trained | validated | set(parts["test"]["subject_id"]) == {f"s{i}" for i in range(16)}
+
+
+def test_patience_ends_the_last_stage(tmp_path: Path) -> None:
+    stages = (Stage(epochs=1, shrink=2, batch_size=8), Stage(epochs=12, batch_size=32, learning_rate=1e-12))
+    train(make_request(tmp_path, stages=stages, patience=2, checkpoint_every_s=1e9))
+    finest = [
+        line["validation"]["all"]["mae_years"] for line in read_history(tmp_path) if line["shrink"] == 1
+    ]
+    assert 3 <= len(finest) < 12
+    assert min(finest[-2:]) >= min(finest[:-2])
+
+
+def test_gradients_of_several_steps_can_be_summed(tmp_path: Path) -> None:
+    train(make_request(tmp_path, stages=ONE_EPOCH, accumulate=2))
+    assert len(read_history(tmp_path)) == 1
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no longer a number"):
+        train(make_request(tmp_path, stages=(replace(ONE_EPOCH[0], mean_weight=float("nan")),)))
 
 
 def test_a_part_without_images_is_an_error(tmp_path: Path) -> None:
@@ -121,25 +161,19 @@ def test_a_part_without_images_is_an_error(tmp_path: Path) -> None:
         train(make_request(tmp_path, split=(1.0, 0.0, 0.0)))
 
 
-def read_noise(seed: int) -> ReadPixels:
-    if seed == 2:
-        raise ValueError("cannot be read")
-    pixels = np.random.default_rng(seed).integers(0, 4096, (100, 80)).astype(np.uint16)
-    return ReadPixels(pixels, "MONOCHROME1")
+def test_half_precision_on_a_processor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="needs a GPU"):
+        train(make_request(tmp_path, hardware=Hardware(accelerator="cpu", precision="16")))
 
 
-def test_the_cache_holds_what_preprocessing_gives_and_drops_what_cannot_be_read(tmp_path: Path) -> None:
-    items = [CacheItem(subject_id=str(i), kind="vfa", age_years=50.0 + i, source=i) for i in range(4)]
-    cache = build_cache(items, SPEC, tmp_path, workers=1, read=read_noise)
-    assert cache.table["subject_id"].to_list() == ["0", "1", "3"]
-    for row, seed in zip(cache.table["row"], (0, 1, 3), strict=True):
-        expected = preprocess(read_noise(seed).pixels, kind="vfa", photometric="MONOCHROME1", spec=SPEC)
-        assert np.abs(cache.images[row] / 255 - expected).max() <= 0.5 / 255 + 1e-6
-    again = build_cache(items, SPEC, tmp_path, workers=1, read=never_called)
-    assert again.table.equals(cache.table)
-    with pytest.raises(TrainingError, match="another training run"):
-        build_cache(items[:2], SPEC, tmp_path, workers=1, read=read_noise)
+def test_without_lightning_the_command_that_installs_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(TrainingError, match=r"pip install 'spinescore\[train\]'"):
+        train(make_request(tmp_path))
 
 
-def never_called(_: int) -> ReadPixels:
-    raise AssertionError
+def test_bfloat16_trains(tmp_path: Path) -> None:
+    train(make_request(tmp_path, stages=ONE_EPOCH, hardware=Hardware(accelerator="cpu", precision="bf16")))
+    assert np.isfinite(read_history(tmp_path)[0]["train"]["total"])

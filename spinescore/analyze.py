@@ -27,10 +27,25 @@ from spinescore.domain import (
 from spinescore.errors import AnalysisError
 from spinescore.shell.cohorts import ModelKey, build_cohorts, unmatched_rows
 from spinescore.shell.consistency import run_checks
+from spinescore.shell.corrections import correction_method
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 
-WORTH_A_WARNING = ("sex_conflict", "age_conflict", "sex_differs", "birth_date_differs", "competing_unknown")
+WORTH_A_WARNING = (
+    "sex_conflict",
+    "age_conflict",
+    "sex_differs",
+    "birth_date_differs",
+    "competing_unknown",
+    "outside_fitted_ages",
+)
+COHORT_FLAGS = (
+    "same_cohort_correction",
+    "cross_fit_correction",
+    "across_kinds",
+    "correction_trained_on",
+    "trained_on",
+)
 OF_ALL_ENDPOINTS = ("multiplicity",)  # analyses whose rows bear an endpoint and depend on others too
 WORTH_THREADS = 50_000  # subjects
 MOST_THREADS = 4  # each holds arrays of its own
@@ -57,7 +72,7 @@ def analyze(
     cohorts = build_cohorts(warehouse, study, key)
     announce(", ".join(f"{cohort.name}: {cohort.subjects.height:,} subjects" for cohort in cohorts))
     flags = {cohort.name: _cohort_flags(cohort) for cohort in cohorts}
-    method = study.correction.method
+    method = correction_method(study, key)
     units = fingerprint_units(
         cohorts,
         study,
@@ -170,8 +185,12 @@ def _refuse_contradictions(warehouse: Warehouse, run_id: int) -> None:
 
 
 def _cohort_flags(cohort: Cohort) -> tuple[str, ...]:
-    trained = "train" in cohort.subjects["split"].to_list()
-    return ("trained_on",) if trained else ()
+    """Return what must be said of every corrected number of a cohort: what holds for some subject."""
+    of_subjects = set(cohort.subjects["correction_flags"].drop_nulls().unique())
+    found = {flag for flags in of_subjects for flag in flags.split()}
+    if "train" in cohort.subjects["split"].to_list():
+        found.add("trained_on")
+    return tuple(flag for flag in COHORT_FLAGS if flag in found)
 
 
 def _fingerprint(warehouse: Warehouse, study: Study, key: ModelKey) -> str:

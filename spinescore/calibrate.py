@@ -1,132 +1,298 @@
-"""Reference scores -> a bias correction per kind, applied to every score of that kind."""
+"""Reference scores, or a file -> a bias correction per kind, applied to every score of that kind."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
 
 import polars as pl
 
+from spinescore import __version__
 from spinescore.core.cohort.splits import hash_rows
-from spinescore.core.correction import Reference, apply_correction, fit_correction
-from spinescore.domain import Correction, StageSummary
-from spinescore.shell.cohorts import ModelKey, reference_rows, subject_images
+from spinescore.core.correction import (
+    Reference,
+    apply_correction,
+    fit_correction,
+    fold_of,
+    is_outside,
+    use_across_kinds,
+)
+from spinescore.domain import Correction, Kind, StageSummary
+from spinescore.errors import CorrectionError
+from spinescore.shell.bundles import fingerprint_subject
+from spinescore.shell.cohorts import ModelKey, subject_images
+from spinescore.shell.corrections import (
+    correction_method,
+    ids_of_subjects,
+    read_correction_file,
+    reference_folds,
+    stated_corrections,
+    store_correction,
+)
+from spinescore.shell.reference_cohorts import evaluated_kinds, reference_rows, refuse_fit_set
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 
-STORED = (
-    "correction_id",
-    "method",
-    "kind",
-    "model_id",
-    "preprocessing_id",
-    "slope",
-    "intercept",
-    "n_reference",
-    "reference_cohort",
-    "reference_sha256",
-)
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Application:
+    """A correction, and the rows of ``corrected_scores`` that it adds, changes and leaves without a score."""
+
+    correction: Correction
+    new: pl.DataFrame
+    stale: pl.DataFrame
 
 
 def calibrate(warehouse: Warehouse, study: Study, key: ModelKey) -> StageSummary:
-    """Fit the study's correction per kind on its reference cohort and apply it to all scores.
+    """Fit the study's correction per kind on its reference cohort, or read it, and apply it to all scores.
 
-    Fitted again only when the reference rows, the method or the scores changed.
+    Stored again only when the reference rows, the method, the file or the scores changed; if anything is
+    refused, what was in force stays.
 
     Raises
     ------
     AnalysisError
-        If a reference cohort overlaps a cohort that is analysed.
+        If whom it is fitted on overlaps with a cohort that is analysed or with whom the model was trained
+        on, unasked.
     CorrectionError
-        If the correction cannot be fitted.
+        If it cannot be fitted, or its file is not whole, or of another model or kind.
     """
-    if study.correction.method == "none":
+    if correction_method(study, key) == "none":
         return StageSummary("calibrate", changed=False, message="no bias correction asked for")
     images = subject_images(warehouse, study, key)
-    fitted = [_fit(images, study, kind, key) for kind in study.correction.reference]
-    known = set(warehouse.table("corrections")["correction_id"])
-    uncorrected = {c.correction_id: _uncorrected(warehouse, c) for c in fitted}
-    n_new = sum(rows.height for rows in uncorrected.values())
+    if study.correction.file is None:
+        wanted = [_fit(warehouse, images, study, kind, key) for kind in study.correction.reference]
+    else:
+        wanted = _take_stated(warehouse, images, study, key)
+    applied = [_apply(warehouse, correction) for correction in wanted]
     parts = _parts(images, study)
-    if not n_new and known.issuperset(uncorrected) and _in_force(warehouse, fitted):
+    if not _anything_new(warehouse, applied, key):
         if not _same_parts(warehouse, parts):
             with warehouse.transaction():
                 warehouse.refill("splits", parts)
         return StageSummary("calibrate", changed=False, message="corrections unchanged")
-    arguments = {"method": study.correction.method, "reference": dict(study.correction.reference)}
+    arguments = study.correction.model_dump(mode="json", exclude_defaults=True)
     with warehouse.run("calibrate", arguments, model_id=key.model_id) as run, warehouse.transaction():
         warehouse.refill("splits", parts)
-        for correction in fitted:
-            _store(warehouse, correction, uncorrected[correction.correction_id], run.run_id)
-        run.counts = {"corrections": len(fitted), "corrected": n_new}
-    return StageSummary(
-        "calibrate", changed=True, message="; ".join(map(_describe, fitted)), counts=run.counts
+        for application in applied:
+            _store(warehouse, application, run.run_id)
+        run.counts = _count(applied)
+    message = "; ".join(describe_correction(correction) for correction in wanted)
+    return StageSummary("calibrate", changed=True, message=message, counts=run.counts)
+
+
+def apply_to_database(warehouse: Warehouse, path: Path, *, across_kinds: bool) -> StageSummary:
+    """Apply a file to all scores of its model that a database holds; no study, so no cohorts are known.
+
+    Raises
+    ------
+    CorrectionError
+        If the file is not whole, or no score is of its model, or of its kinds unless across kinds.
+    """
+    corrections = read_correction_file(path)
+    first = corrections[0]
+    scored = warehouse.fetch("calibrate/scored_models")
+    own = scored.filter(
+        (pl.col("model_id") == first.model_id) & (pl.col("preprocessing_id") == first.preprocessing_id)
     )
+    if own.is_empty():
+        known = ", ".join(
+            f"`{name}` ({model_id}, preprocessing {preprocessing_id})"
+            for name, model_id, preprocessing_id in scored.select("name", "model_id", "preprocessing_id")
+            .unique(maintain_order=True)
+            .iter_rows()
+        )
+        raise CorrectionError(
+            f"{path} corrects ages of model {first.model_id}, preprocessing {first.preprocessing_id}; "
+            f"{warehouse.path} has scores of: {known or 'no model'}.",
+            "Fit one on this model's own scores: `spinescore calibrate fit STUDY.toml --output FILE`.",
+        )
+    wanted = _for_kinds(corrections, own["kind"].unique().to_list(), str(path), across_kinds=across_kinds)
+    applied = [_apply(warehouse, correction) for correction in wanted]
+    key = ModelKey(first.model_id, first.preprocessing_id)
+    if not _anything_new(warehouse, applied, key):
+        return StageSummary("calibrate", changed=False, message="corrections unchanged")
+    arguments = {"file": str(path), "across_kinds": across_kinds}
+    with warehouse.run("calibrate", arguments, model_id=first.model_id) as run, warehouse.transaction():
+        for application in applied:
+            _store(warehouse, application, run.run_id)
+        run.counts = _count(applied)
+    message = "; ".join(describe_correction(correction) for correction in wanted)
+    return StageSummary("calibrate", changed=True, message=message, counts=run.counts)
 
 
-def _fit(images: pl.DataFrame, study: Study, kind: str, key: ModelKey) -> Correction:
-    reference = reference_rows(images, study, kind).sort("subject_id")
+def describe_correction(correction: Correction) -> str:
+    """Return a correction in a line: kind, method, coefficients, whom it was fitted on, what is flagged."""
+    line = f"{correction.kind}: {correction.method}"
+    if correction.slope is not None and correction.intercept is not None:
+        line += f" a = {correction.slope:.3f}, b = {correction.intercept:.2f}"
+    line += f" on {correction.n_reference} subjects"
+    notes = (
+        (correction.across_kinds, f"of {correction.fitted_kind}s"),
+        (correction.cross_fit is not None, f"{correction.cross_fit} folds"),
+        (correction.same_cohort, "same cohort"),
+        (correction.n_trained_on > 0, f"{correction.n_trained_on} of them trained on"),
+    )
+    said = ", ".join(text for holds, text in notes if holds)
+    return f"{line} ({said})" if said else line
+
+
+def _fit(warehouse: Warehouse, images: pl.DataFrame, study: Study, kind: Kind, key: ModelKey) -> Correction:
+    rows = reference_rows(images, study, kind).sort("subject_id")
+    ids = ids_of_subjects(warehouse, images).join(rows.select("subject_id"), on="subject_id", how="semi")
+    settings, seed = study.correction, study.split.seed
+
+    def deal(subjects: pl.Series) -> list[int]:
+        return [fold_of(s, seed=seed, n_folds=settings.cross_fit) for s in subjects if settings.cross_fit]
+
+    reference = Reference(
+        cohort=settings.reference[kind],
+        sha256=hash_rows([rows["subject_id"], rows["age_years"], rows["spine_age_raw"]]),
+        kind=rows["kind"][0] if rows.height else kind,
+        ages=rows["age_years"].to_numpy(),
+        spine_ages=rows["spine_age_raw"].to_numpy(),
+        manufacturers=rows["manufacturer"].to_list(),
+        subjects=[fingerprint_subject(one) for one in ids["any_id"]],
+        subject_folds=deal(ids["subject_id"]),
+        cross_fit=settings.cross_fit,
+        folds=pl.Series(deal(rows["subject_id"]), dtype=pl.Int64).to_numpy() if settings.cross_fit else None,
+        fold_seed=seed if settings.cross_fit else None,
+        same_cohort=settings.same_cohort,
+        n_trained_on=int((rows["split"] == "train").sum()),
+    )
     return fit_correction(
-        study.correction.method,
-        Reference(
-            cohort=study.correction.reference[kind],  # type: ignore[index]
-            sha256=hash_rows([reference["subject_id"], reference["age_years"], reference["spine_age_raw"]]),
-            kind=kind,  # type: ignore[arg-type]
-            ages=reference["age_years"].to_numpy(),
-            spine_ages=reference["spine_age_raw"].to_numpy(),
-        ),
-        kind=kind,  # type: ignore[arg-type]
+        settings.method,
+        reference,
+        kind=kind,
         model_id=key.model_id,
         preprocessing_id=key.preprocessing_id,
+        fitted_on=datetime.now(UTC).date().isoformat(),
+        made_by=f"spinescore {__version__}",
     )
 
 
-def _uncorrected(warehouse: Warehouse, correction: Correction) -> pl.DataFrame:
-    return warehouse.fetch(
-        "calibrate/uncorrected",
-        model_id=correction.model_id,
-        preprocessing_id=correction.preprocessing_id,
-        correction_id=correction.correction_id,
-        kind=correction.kind,
-    )
+def _take_stated(warehouse: Warehouse, images: pl.DataFrame, study: Study, key: ModelKey) -> list[Correction]:
+    """Return the corrections of the file a study names, once they may be used on its subjects."""
+    corrections, name = stated_corrections(study, key), f"correction.file: {study.correction.file}"
+    first = corrections[0]
+    for what, of_file, of_scores in (
+        ("model", first.model_id, key.model_id),
+        ("preprocessing", first.preprocessing_id, key.preprocessing_id),
+    ):
+        if of_file != of_scores:
+            raise CorrectionError(
+                f"{name} corrects ages of {what} {of_file}; the study's are of {what} {of_scores}.",
+                "Fit one on this model's own scores: name reference cohorts, or `spinescore calibrate fit`.",
+            )
+    kinds = evaluated_kinds(images, study)
+    wanted = _for_kinds(corrections, kinds, name, across_kinds=study.correction.across_kinds)
+    for correction in wanted:
+        fitted_on = reference_folds(warehouse, correction, images)["subject_id"]
+        refuse_fit_set(images, study, correction, fitted_on)
+    return wanted
 
 
-def _in_force(warehouse: Warehouse, fitted: list[Correction]) -> bool:
-    """Whether the newest stored correction of each kind and method is the fitted one."""
-    stored = warehouse.fetch("calibrate/list")
-    for correction in fitted:
-        same = stored.filter(
-            (pl.col("kind") == correction.kind)
-            & (pl.col("method") == correction.method)
-            & (pl.col("model_id") == correction.model_id)
+def _for_kinds(
+    corrections: Sequence[Correction], kinds: Sequence[str], name: str, *, across_kinds: bool
+) -> list[Correction]:
+    """Return a correction for each kind that needs one: of the file, else the other kind's, if asked for.
+
+    Raises
+    ------
+    CorrectionError
+        If the file has none for a kind, or one that was fitted across kinds, unasked.
+    """
+    by_kind = {correction.kind: correction for correction in corrections}
+    missing = [kind for kind in KINDS if kind in kinds and kind not in by_kind]
+    forced = [kind for kind, correction in by_kind.items() if correction.across_kinds and kind in kinds]
+    if (missing or forced) and not across_kinds:
+        kind = (missing or forced)[0]
+        had = "none" if missing else "one fitted on the other kind"
+        raise CorrectionError(
+            f"{name} has {had} for images of kind {kind}; a correction of one kind does not unbias another.",
+            f"Fit one on a cohort of kind {kind}; --across-kinds, or `across_kinds = true` under "
+            "[correction], uses it all the same, flagged.",
         )
-        if same.is_empty() or same["correction_id"][0] != correction.correction_id:
-            return False
-    return True
+    return [*corrections, *(use_across_kinds(corrections[0], kind) for kind in missing)]
 
 
-def _store(warehouse: Warehouse, correction: Correction, uncorrected: pl.DataFrame, run_id: int) -> None:
-    row = {name: getattr(correction, name) for name in STORED}
-    row |= {
-        "levels": json.dumps(correction.levels),
-        "age_min": correction.age_range[0],
-        "age_max": correction.age_range[1],
-        "run_id": run_id,
-    }
-    frame = pl.DataFrame([row], schema_overrides={"slope": pl.Float64, "intercept": pl.Float64})
-    warehouse.delete("corrections", frame.select("correction_id"))
-    warehouse.append("corrections", frame)
-    corrected = apply_correction(
-        correction, uncorrected["age_years"].to_numpy(), uncorrected["spine_age"].to_numpy()
+def _apply(warehouse: Warehouse, correction: Correction) -> _Application:
+    of_model = {"model_id": correction.model_id, "preprocessing_id": correction.preprocessing_id}
+    scores = warehouse.fetch("calibrate/scores", **of_model, kind=correction.kind)
+    folds = reference_folds(warehouse, correction, scores)
+    scores = scores.filter(pl.col("spine_age").is_finite()).join(
+        folds, on="subject_id", how="left", maintain_order="left"
     )
-    warehouse.append(
-        "corrected_scores",
-        uncorrected.select("sop_instance_uid", "model_id", "preprocessing_id").with_columns(
-            pl.lit(correction.correction_id).alias("correction_id"),
-            pl.lit(correction.method).alias("method"),
-            pl.Series("corrected_age", corrected, dtype=pl.Float64),
-            pl.lit(run_id).alias("run_id"),
-        ),
+    fold, ages = scores["fold"].fill_null(-1).to_numpy(), scores["age_years"].to_numpy()
+    corrected = scores.select(
+        "sop_instance_uid",
+        pl.Series("corrected_age", apply_correction(correction, ages, scores["spine_age"].to_numpy(), fold)),
+        pl.when(pl.col("fold") >= 0).then("fold").cast(pl.Int32).alias("fold"),
+        _flags(correction, pl.Series(is_outside(correction, ages, fold))).alias("flags"),
     )
+    stored = warehouse.fetch("calibrate/corrected", **of_model, correction_id=correction.correction_id)
+    same = pl.all_horizontal(
+        pl.col("corrected_age") == pl.col("corrected_age_stored"),
+        pl.col("fold").eq_missing(pl.col("fold_stored")),
+        pl.col("flags").list.join(" ") == pl.col("flags_stored").list.join(" "),
+    ).fill_null(value=False)
+    uid = "sop_instance_uid"
+    joined = corrected.join(stored, on=uid, how="left", suffix="_stored", maintain_order="left")
+    new = joined.filter(~same).select(corrected.columns)
+    without_score = stored.join(corrected, on=uid, how="anti")
+    return _Application(correction, new, pl.concat([new.select(uid), without_score.select(uid)]))
+
+
+def _flags(correction: Correction, outside: pl.Series) -> pl.Expr:
+    """Return what must be said of each corrected age; ``fold`` is null for those not fitted on."""
+    said = (
+        (outside, "outside_fitted_ages"),
+        (pl.col("fold") < 0, "same_cohort_correction"),
+        (pl.col("fold") >= 0, "cross_fit_correction"),
+        (pl.lit(correction.across_kinds), "across_kinds"),
+        (pl.lit(correction.n_trained_on > 0), "correction_trained_on"),
+    )
+    return pl.concat_list(
+        [pl.when(holds).then(pl.lit(code)).otherwise(pl.lit(None, pl.String)) for holds, code in said]
+    ).list.drop_nulls()
+
+
+def _anything_new(warehouse: Warehouse, applied: Sequence[_Application], key: ModelKey) -> bool:
+    """Whether a score is to be corrected anew, or the newest stored correction of a kind is another."""
+    if any(application.stale.height for application in applied):
+        return True
+    for correction in (application.correction for application in applied):
+        in_force = warehouse.fetch(
+            "report/corrections",
+            model_id=key.model_id,
+            preprocessing_id=key.preprocessing_id,
+            method=correction.method,
+        )
+        if correction.correction_id not in in_force["correction_id"]:
+            return True
+    return False
+
+
+def _store(warehouse: Warehouse, application: _Application, run_id: int) -> None:
+    correction = application.correction
+    store_correction(warehouse, correction, run_id)
+    of_correction = (
+        pl.lit(correction.model_id).alias("model_id"),
+        pl.lit(correction.preprocessing_id).alias("preprocessing_id"),
+        pl.lit(correction.correction_id).alias("correction_id"),
+    )
+    warehouse.delete("corrected_scores", application.stale.with_columns(of_correction))
+    made = (pl.lit(correction.method).alias("method"), pl.lit(run_id).alias("run_id"))
+    warehouse.append("corrected_scores", application.new.with_columns(*of_correction, *made))
+
+
+def _count(applied: Sequence[_Application]) -> dict[str, int]:
+    return {"corrections": len(applied), "corrected": sum(a.new.height for a in applied)}
 
 
 def _parts(images: pl.DataFrame, study: Study) -> pl.DataFrame:
@@ -142,12 +308,3 @@ def _parts(images: pl.DataFrame, study: Study) -> pl.DataFrame:
 
 def _same_parts(warehouse: Warehouse, parts: pl.DataFrame) -> bool:
     return warehouse.table("splits").sort("subject_id", "kind").equals(parts)
-
-
-def _describe(correction: Correction) -> str:
-    if correction.slope is None or correction.intercept is None:
-        return f"{correction.kind}: {correction.method} on {correction.n_reference} subjects"
-    return (
-        f"{correction.kind}: {correction.method} a = {correction.slope:.3f}, b = {correction.intercept:.2f} "
-        f"on {correction.n_reference} subjects"
-    )

@@ -11,11 +11,13 @@ import polars as pl
 
 from spinescore.calibrate import calibrate
 from spinescore.core.follow_up_table import FollowUp, read_subjects
-from spinescore.domain import Cohort
+from spinescore.domain import Cohort, CorrectionMethod
 from spinescore.errors import IntendedUseError, SpineScoreError
 from spinescore.outcomes import import_outcomes, read_tables
 from spinescore.run import model_key, study_bundle
-from spinescore.shell.cohorts import ModelKey, build_cohort, reference_rows, subject_images, unmatched_rows
+from spinescore.shell.cohorts import ModelKey, build_cohort, subject_images, unmatched_rows
+from spinescore.shell.corrections import correction_method
+from spinescore.shell.reference_cohorts import reference_rows
 from spinescore.shell.sandbox import Sandbox
 from spinescore.shell.tabular import find_table
 from spinescore.shell.warehouse import Warehouse, open_warehouse
@@ -234,7 +236,10 @@ def _count_pending(warehouse: Warehouse, study: Study, key: ModelKey, check: Stu
 
 def _correct(warehouse: Warehouse, study: Study, key: ModelKey, check: StudyCheck) -> bool:
     """Fit the corrections, note on whom, kind by kind, and tell whether that went well."""
-    if study.correction.method == "none":
+    found: list[CorrectionMethod] = []
+    if not check.attempt(lambda: found.append(correction_method(study, key))):
+        return False
+    if found == ["none"]:
         return True
     images = subject_images(warehouse, study, key)
 

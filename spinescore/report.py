@@ -20,6 +20,7 @@ from spinescore.core.reporting.sections import build_report
 from spinescore.domain import StageSummary, read_result
 from spinescore.errors import AnalysisError
 from spinescore.shell.cohorts import ModelKey
+from spinescore.shell.corrections import correction_method
 from spinescore.shell.render import render_files, table_csv
 from spinescore.shell.software import software_versions
 from spinescore.shell.warehouse import Warehouse
@@ -99,7 +100,7 @@ def _material(
 ) -> Material:
     run_id = analysis["run_id"]
     of_model = {"model_id": key.model_id, "preprocessing_id": key.preprocessing_id}
-    corrections = warehouse.fetch("report/corrections", **of_model, method=study.correction.method)
+    corrections = warehouse.fetch("report/corrections", **of_model, method=correction_method(study, key))
     return Material(
         study=study,
         results=ResultTable([read_result(row) for row in results.iter_rows(named=True)]),
@@ -107,7 +108,7 @@ def _material(
         points=warehouse.fetch("report/points", run_id=run_id),
         repeats=warehouse.fetch("report/repeats", run_id=run_id),
         attrition=warehouse.fetch("report/attrition", run_id=run_id),
-        corrections=corrections.to_dicts(),
+        corrections=[_correction(row) for row in corrections.to_dicts()],
         images=warehouse.fetch("report/images", **of_model).to_dicts(),
         model=_model(warehouse, key),
         runs=[
@@ -123,6 +124,13 @@ def _material(
             "Analysis run": f"{run_id}, {analysis['ended_at']:%Y-%m-%d %H:%M:%S} UTC",
         },
     )
+
+
+def _correction(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored correction with the flags of its artefact; those of a schema before 8 have none."""
+    artefact = row.pop("artefact")
+    (entry,) = json.loads(artefact)["corrections"] if artefact else ({"flags": {}},)
+    return {**row, **entry["flags"]}
 
 
 def _model(warehouse: Warehouse, key: ModelKey) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +17,7 @@ from spinescore.ingest import IngestRequest, ingest
 from spinescore.outcomes import import_outcomes
 from spinescore.report import render_report
 from spinescore.score import ScoreRequest, score
-from spinescore.shell.bundles import Bundle, demo_bundle_path, load_bundle
+from spinescore.shell.bundles import CORRECTION, Bundle, demo_bundle_path, load_bundle
 from spinescore.shell.cohorts import IMPORTED, ModelKey, imported_key
 from spinescore.shell.indexing.rules import read_rules
 from spinescore.shell.warehouse import Warehouse, open_warehouse
@@ -115,7 +116,8 @@ def study_bundle(study: Study) -> Bundle:
 
 def bundle_key(bundle: Bundle) -> ModelKey:
     """Return the key that the bundle's scores carry."""
-    return ModelKey(bundle.model_id, bundle.spec.preprocessing_id, bundle.trained_on)
+    own = partial(bundle.read_file, CORRECTION) if CORRECTION in bundle.manifest["files"] else None
+    return ModelKey(bundle.model_id, bundle.spec.preprocessing_id, bundle.trained_on, own)
 
 
 def model_key(warehouse: Warehouse, study: Study) -> ModelKey:

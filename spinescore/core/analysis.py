@@ -18,6 +18,7 @@ from spinescore.core.statistics.assembly.accuracy_rows import (
 from spinescore.core.statistics.assembly.binary_rows import binary_rows, roc_curves
 from spinescore.core.statistics.assembly.check_rows import coefficient_curves
 from spinescore.core.statistics.assembly.cohort_rows import cohort_rows
+from spinescore.core.statistics.assembly.correction_rows import correction_rows
 from spinescore.core.statistics.assembly.cox_rows import cox_rows
 from spinescore.core.statistics.assembly.cutoff_rows import cutoff_rows
 from spinescore.core.statistics.assembly.fine_gray_rows import fine_gray_rows
@@ -155,6 +156,7 @@ def _find(setting: Setting, endpoint: str, trained: _Trained) -> Findings:
 def _cohort_rows(setting: Setting, repeated: tuple[Repeated, ...]) -> Iterator[Result]:
     yield from group_rows(setting)
     yield from table_rows(setting)
+    yield from correction_rows(setting)
     yield from accuracy_rows(setting)
     yield from repeated_rows(setting, repeated)
 

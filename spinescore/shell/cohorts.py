@@ -11,13 +11,13 @@ import polars as pl
 
 from spinescore.core.cohort.attrition import Attrition, Unit
 from spinescore.core.cohort.conflicts import FLAGS, add_subject_flags, count_flags
+from spinescore.core.cohort.corrected_ages import OUTSIDE, keep_correctable
 from spinescore.core.cohort.follow_up import follow_up
 from spinescore.core.cohort.index_image import (
     add_predicted_age_difference,
     binary_column,
     count_mixed_days,
     leave_by_age,
-    name_subjects,
     pick_index_images,
     refuse_ambiguous_origin,
     use_rounded_ages,
@@ -25,6 +25,7 @@ from spinescore.core.cohort.index_image import (
 from spinescore.core.cohort.splits import add_split
 from spinescore.domain import Cohort
 from spinescore.errors import AnalysisError
+from spinescore.shell.corrections import correction_method
 from spinescore.shell.sandbox import Sandbox
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
@@ -59,11 +60,12 @@ UNKNOWN_CONDITION = "condition unknown (missing values)"
 
 @dataclass(frozen=True, slots=True)
 class ModelKey:
-    """Which scores: the model, its preprocessing, and which subjects it was trained on."""
+    """Which scores: the model, its preprocessing, which subjects it was trained on, its own correction."""
 
     model_id: str
     preprocessing_id: str
     trained_on: Callable[[Iterable[str]], set[str]] = trained_on_nobody
+    read_correction: Callable[[], bytes] | None = None
 
     @property
     def imported(self) -> bool:
@@ -86,7 +88,7 @@ def subject_images(warehouse: Warehouse, study: Study, key: ModelKey) -> pl.Data
         "cohort/scored_images",
         model_id=key.model_id,
         preprocessing_id=key.preprocessing_id,
-        method=study.correction.method,
+        method=correction_method(study, key),
     )
     images = use_rounded_ages(images) if study.analysis.use_rounded else images
     images = images.drop("corrected_per_year")
@@ -115,38 +117,6 @@ def _trained_subjects(warehouse: Warehouse, images: pl.DataFrame, key: ModelKey)
     trained = key.trained_on(ids["image_subject_id"])
     seen = pl.Series(list(trained), dtype=pl.String).implode()
     return ids.filter(pl.col("image_subject_id").is_in(seen))["subject_id"]
-
-
-def reference_rows(images: pl.DataFrame, study: Study, kind: str) -> pl.DataFrame:
-    """Return the reference cohort of a kind: one index image per subject, with age and spine age.
-
-    Raises
-    ------
-    AnalysisError
-        If a subject of it is also in a cohort that is analysed, or the model was trained on one.
-    """
-    name = study.correction.reference[kind]  # type: ignore[index]
-    sandbox = Sandbox(images)
-    section = study.cohorts[name]
-    chosen = _qualifying(sandbox.select(section.where, named=f"cohorts.{name}"))
-    chosen = chosen.filter(pl.col("kind") == kind)
-    trained = chosen.filter(pl.col("split") == "train")["subject_id"].n_unique()
-    if trained:
-        raise AnalysisError(
-            f"{trained} subject(s) of the reference cohort `{name}` were used to train the model.",
-            "Add `and split = 'reference'` to its condition: it needs subjects the model never saw.",
-        )
-    reference, _ = leave_by_age(pick_index_images(chosen, study.images.index_image), section)
-    for cohort, other in study.analysis_cohorts().items():
-        rows = sandbox.select(other.where, named=f"cohorts.{cohort}")
-        shared = reference.join(rows.select("subject_id"), on="subject_id", how="semi")["subject_id"]
-        if len(shared):
-            raise AnalysisError(
-                f"{len(shared)} subject(s) of cohort `{cohort}` are also in `{name}`, "
-                f"which its correction is fitted on ({name_subjects(shared.sort())}).",
-                "Make the two conditions disjoint, e.g. split = 'reference' and split = 'test'.",
-            )
-    return reference
 
 
 def build_cohorts(warehouse: Warehouse, study: Study, key: ModelKey) -> list[Cohort]:
@@ -239,7 +209,7 @@ def _linked_images(
         "not in this cohort": images.height - chosen.height - unknown,
     }
     attrition.leave("in the cohort", reasons, n_scored, unit=unit)
-    known = _qualifying(chosen)
+    known = qualifying(chosen)
     no_subject = int(chosen["subject_id"].null_count())
     reasons = {"no patient id": no_subject, "age unknown": chosen.height - no_subject - known.height}
     attrition.leave("subject and age known", reasons, chosen.height, unit=unit)
@@ -257,9 +227,12 @@ def _index_images(
     further = {f"further {unit}": linked.height - index.height}
     attrition.leave(f"one index {unit[:-1]} per subject", further, linked.height, unit=unit)
     subjects, reasons = leave_by_age(index, section)
+    kept = keep_correctable(subjects, study)
+    if kept.height < subjects.height:
+        reasons[OUTSIDE] = subjects.height - kept.height
     if reasons:
         attrition.leave("right age", reasons, index.height)
-    return add_predicted_age_difference(subjects)
+    return add_predicted_age_difference(kept)
 
 
 def _with_endpoints(
@@ -301,6 +274,10 @@ def _note_facts(attrition: Attrition, study: Study, images: pl.DataFrame, subjec
     if rule == "last":
         detail += ": the last, so follow-up begins only after everything that led to another image"
     attrition.note("several_days", several, detail)
+    corrected = subjects["correction_flags"].drop_nulls()
+    if len(corrected):
+        n = int(corrected.str.contains("outside_fitted_ages").sum())
+        attrition.note("outside_fitted_ages", n, "are of ages that their bias correction was not fitted on")
     kinds = "have images of both kinds on the index day; the index image is of one kind"
     attrition.note("both_kinds_on_index_day", count_mixed_days(images, subjects), kinds)
 
@@ -368,5 +345,6 @@ def unmatched_rows(warehouse: Warehouse) -> pl.DataFrame:
     return warehouse.fetch("cohort/unmatched")
 
 
-def _qualifying(images: pl.DataFrame) -> pl.DataFrame:
+def qualifying(images: pl.DataFrame) -> pl.DataFrame:
+    """Return the images whose subject and age are known."""
     return images.filter(pl.col("subject_id").is_not_null() & pl.col("age_years").is_not_null())

@@ -48,7 +48,7 @@ def _resolve_paths(study: Study, folder: Path) -> Study:
     def resolve(path: Path) -> Path:
         return folder / path.expanduser()
 
-    bundle = study.model.bundle
+    bundle, correction = study.model.bundle, study.correction.file
     update: dict[str, Any] = {
         "study": study.study.model_copy(
             update={"database": resolve(study.study.database), "output": resolve(study.study.output)}
@@ -63,6 +63,8 @@ def _resolve_paths(study: Study, folder: Path) -> Study:
             update={"bundle": bundle if bundle == "demo" else str(resolve(Path(bundle)))}
         ),
     }
+    if correction is not None and correction != "bundle":
+        update["correction"] = study.correction.model_copy(update={"file": str(resolve(Path(correction)))})
     for name in ("subjects", "linkage"):
         table = getattr(study, name)
         if table is not None:

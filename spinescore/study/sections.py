@@ -108,13 +108,30 @@ class SplitSection(Section):
 
 
 class CorrectionSection(Section):
-    """[correction]: which bias correction, and the cohort it is fitted on, per kind."""
+    """[correction]: which bias correction, fitted on a cohort per kind or read from a file."""
 
     method: Literal["beheshti", "cole", "age-level", "none"] = Field(
         default="beheshti", description="How the bias of the age gap with age is taken out."
     )
     reference: dict[Literal["radiograph", "vfa"], Text] = Field(
         default_factory=dict, description='Per kind of image a cohort: { vfa = "VFA reference" }.'
+    )
+    file: Text | None = Field(
+        default=None,
+        description="Instead of fitting: a file of `calibrate fit --output`; bundle: the model bundle's own.",
+    )
+    outside: Literal["flag", "refuse", "exclude"] = Field(
+        default="flag", description="What becomes of subjects of ages that it was not fitted on."
+    )
+    across_kinds: bool = Field(
+        default=False, description="Let a correction of one kind of image correct the other; flagged."
+    )
+    cross_fit: Annotated[int, Field(ge=2, le=100)] | None = Field(
+        default=None,
+        description="Folds of a fit on evaluated subjects: each is corrected by the others; flagged.",
+    )
+    same_cohort: bool = Field(
+        default=False, description="Let it correct the very subjects it was fitted on; flagged."
     )
 
 

@@ -5,12 +5,40 @@ with in_force as (
         method,
         slope,
         intercept,
-        cast(cast(levels as json) as double[][]) as levels -- rows of age, mean PAD, SD of PAD, n
+        levels
     from corrections
     qualify row_number() over (
         partition by model_id, preprocessing_id, kind, method
         order by run_id desc
     ) = 1
+),
+
+fits as (
+    select
+        correction_id,
+        null as fold,
+        slope,
+        intercept,
+        levels
+    from in_force
+    union all
+    select
+        correction_id,
+        fold,
+        slope,
+        intercept,
+        levels
+    from correction_folds
+),
+
+parsed as (
+    select
+        correction_id,
+        fold,
+        slope,
+        intercept,
+        cast(cast(levels as json) as double[][]) as levels -- rows of age, mean PAD, SD of PAD, n
+    from fits
 ),
 
 computed as (
@@ -20,21 +48,25 @@ computed as (
         corrected_scores.corrected_age,
         case in_force.method
             when 'beheshti'
-                then scores.spine_age - (in_force.slope * known_images.age_years + in_force.intercept)
-            when 'cole' then (scores.spine_age - in_force.intercept) / in_force.slope
+                then scores.spine_age - (parsed.slope * known_images.age_years + parsed.intercept)
+            when 'cole' then (scores.spine_age - parsed.intercept) / parsed.slope
             else
                 scores.spine_age - list_extract(
-                    in_force.levels,
+                    parsed.levels,
                     1 + cast(
                         least(
-                            greatest(floor(known_images.age_years) - in_force.levels[1][1], 0),
-                            len(in_force.levels) - 1
+                            greatest(floor(known_images.age_years) - parsed.levels[1][1], 0),
+                            len(parsed.levels) - 1
                         ) as bigint
                     )
                 )[2]
         end as by_formula
     from corrected_scores
     inner join in_force on corrected_scores.correction_id = in_force.correction_id
+    left join parsed
+        on
+            corrected_scores.correction_id = parsed.correction_id
+            and corrected_scores.fold is not distinct from parsed.fold
     inner join scores
         on
             corrected_scores.sop_instance_uid = scores.sop_instance_uid

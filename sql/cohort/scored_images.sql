@@ -45,7 +45,11 @@ select
     scores.spine_age_sd,
     corrected_scores.corrected_age as spine_age_corrected,
     -- what a year more of spine age adds to the corrected one
-    case when in_force.method = 'cole' then 1 / in_force.slope else 1 end as corrected_per_year,
+    case
+        when in_force.method = 'cole' then 1 / coalesce(correction_folds.slope, in_force.slope)
+        else 1
+    end as corrected_per_year,
+    array_to_string(corrected_scores.flags, ' ') as correction_flags,
     coalesce(scores.input_sha256, scores.pixel_sha256) as pixel_sha256,
     array_to_string(list_concat(files.flags, pixel_facts.flags), ' ') as flags
 from known_images
@@ -59,6 +63,10 @@ left join corrected_scores
         and scores.model_id = corrected_scores.model_id
         and scores.preprocessing_id = corrected_scores.preprocessing_id
         and in_force.correction_id = corrected_scores.correction_id
+left join correction_folds
+    on
+        corrected_scores.correction_id = correction_folds.correction_id
+        and corrected_scores.fold = correction_folds.fold
 where
     scores.model_id = $model_id
     and scores.preprocessing_id = $preprocessing_id

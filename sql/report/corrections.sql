@@ -12,7 +12,9 @@ select
     reference_sha256,
     age_min,
     age_max,
-    run_id
+    run_id,
+    artefact, -- null for those of a schema before 8
+    coalesce(fitted_kind, kind) as fitted_kind
 from corrections
 where
     model_id = $model_id

@@ -53,7 +53,7 @@ def scatter_figure(material: Material) -> Figure | None:
         title="Spine age on chronological age, raw and corrected",
         caption=f"{marks} Solid line: least squares with its {material.level_percent} confidence band. "
         "Dashed line: identity. Corrected ages contain chronological age; they are drawn beside the raw ones "
-        "for comparison only.",
+        f"for comparison only.{material.correction_caution}",
         alt="Scatter plots of spine age against chronological age, one row per cohort: raw on the left, "
         "corrected on the right, each with a fitted line, its confidence band and the line of identity.",
         spec=theme.finish(alt.vconcat(*rows, spacing=26)),

@@ -183,7 +183,8 @@ def _group_key(material: Material, cohorts: Sequence[str]) -> str:
         )
         parts.append(f"{cohort}: {', '.join(groups)}")
     kind = "corrected" if all(material.pad(c) == "pad_corrected" for c in cohorts) else "raw"
-    return f"Groups of {kind} PAD. {'; '.join(parts)}."
+    caution = material.correction_caution if kind == "corrected" else ""
+    return f"Groups of {kind} PAD. {'; '.join(parts)}.{caution}"
 
 
 def _height_domain(curves: pl.DataFrame) -> list[float]:

@@ -46,9 +46,18 @@ FLAG_TEXT = {
     "endpoint_in_model": "a covariate that is the endpoint itself was left out of the model",
     "constant_covariate_dropped": "a covariate with one value in this sample was left out of the model",
     "groups_on_raw_pad": "groups are cut on raw PAD and are age groups in disguise",
-    "same_cohort_correction": "the bias correction was fitted on the cohort it is judged on",
-    "cross_fit_correction": "the bias correction was cross-fitted within the cohort it is judged on",
-    "across_kinds": "the bias correction was fitted on another kind of image",
+    "same_cohort_correction": (
+        "the bias correction was fitted on subjects it is judged on, so that their corrected PAD averages 0 "
+        "and is unrelated to age by construction"
+    ),
+    "cross_fit_correction": (
+        "the bias correction was cross-fitted within the cohort it is judged on: the fit that corrects a "
+        "subject leaves that subject out, but is of this cohort"
+    ),
+    "across_kinds": "the bias correction was fitted on another kind of image, whose bias may differ by years",
+    "correction_trained_on": (
+        "the bias correction was fitted on subjects the network was trained on, whose error is too small"
+    ),
     "trained_on": "the network was trained on subjects of this cohort",
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from spinescore.core.reporting.formatting import format_number
+from spinescore.core.reporting.formatting import FLAG_TEXT, format_number
 from spinescore.domain import Result
 from spinescore.study import Study
 
@@ -36,6 +36,13 @@ TERM_NAMES = {
     "pad_corrected": "PAD, corrected, years",
 }
 LEVEL_NAMES = {"F": "Female", "M": "Male", "radiograph": "Radiograph", "vfa": "DXA VFA"}
+CORRECTION_FLAGS = (
+    "same_cohort_correction",
+    "cross_fit_correction",
+    "across_kinds",
+    "correction_trained_on",
+    "trained_on",
+)
 CORRECTION_NAMES = {"beheshti": "Beheshti", "cole": "Cole", "age-level": "age-level", "none": "none"}
 
 
@@ -148,6 +155,13 @@ class Material:
         return origin
 
     @property
+    def correction_caution(self) -> str:
+        """What captions of figures of corrected numbers must say, as a sentence; empty where nothing must."""
+        found = {flag for result in self.results for flag in result.flags}
+        said = [FLAG_TEXT[flag] for flag in CORRECTION_FLAGS if flag in found]
+        return f" Caution: {'; '.join(said)}." if said else ""
+
+    @property
     def primary_endpoint(self) -> str | None:
         """The declared primary survival endpoint, else the first."""
         declared = self.study.analysis.primary
@@ -220,6 +234,20 @@ class Material:
     def _cut(self, cohort: str, statistic: str, group: str) -> str | None:
         row = self.results.find(cohort, "pad_groups", statistic, group=group)
         return None if row is None or row.value is None else format_number(row.value, 1)
+
+
+def describe_fit(correction: Mapping[str, Any]) -> str:
+    """Say what a reader must know of how a correction was fitted; nothing where it is as it should be."""
+    notes = []
+    if correction.get("fitted_kind", correction["kind"]) != correction["kind"]:
+        notes.append(f"fitted on another kind of image, {level_title(correction['fitted_kind'])}")
+    if correction.get("cross_fit"):
+        notes.append(f"cross-fitted in {correction['cross_fit']} folds")
+    if correction.get("same_cohort"):
+        notes.append("meant for the subjects it was fitted on")
+    if correction.get("n_trained_on"):
+        notes.append(f"{correction['n_trained_on']:,} of them trained on")
+    return ", ".join(notes)
 
 
 def level_title(level: str) -> str:

@@ -14,7 +14,7 @@ from spinescore.core.reporting.document import (
     Section,
 )
 from spinescore.core.reporting.formatting import format_number
-from spinescore.core.reporting.material import CORRECTION_NAMES, Material, level_title
+from spinescore.core.reporting.material import CORRECTION_NAMES, Material, describe_fit, level_title
 from spinescore.core.reporting.repeated_section import has_repeats
 from spinescore.core.reporting.summary import INTENDED_USE
 
@@ -161,17 +161,46 @@ def _correction_text(material: Material) -> str:
             line = (
                 f", slope {format_number(c['slope'], 3)}, intercept {format_number(c['intercept'], 2)} years"
             )
+        note = describe_fit(c)
         parts.append(
             f"{level_title(c['kind'])}: {c['n_reference']:,} subjects of {c['reference_cohort']}, aged "
-            f"{c['age_min']:.0f} to {c['age_max']:.0f}{line}"
+            f"{c['age_min']:.0f} to {c['age_max']:.0f}{line}{f', {note}' if note else ''}"
         )
     method = CORRECTION_NAMES.get(material.corrections[0]["method"], "")
     return (
-        f"Age bias was corrected by {method}'s method [2], fitted once per kind of image on reference "
-        f"subjects who are not analysed here ({'; '.join(parts)}). Raw accuracy is reported first, because "
+        f"Age bias was corrected by {method}'s method [2], {_fitted_on_text(material)} ({'; '.join(parts)})."
+        f"{_outside_text(material)} Raw accuracy is reported first, because "
         "corrected ages look accurate whatever the model can do [3]. Groups of PAD are cut on corrected "
         "PAD over each whole cohort."
     )
+
+
+def _fitted_on_text(material: Material) -> str:
+    """Say whether the correction is of other people, as the flags of corrected numbers have it."""
+    flags = {flag for result in material.results for flag in result.flags}
+    once = "fitted once per kind of image"
+    if material.study.correction.file is not None:
+        once = f"fitted before this study and read from a file ({material.study.correction.file})"
+    if "same_cohort_correction" in flags:
+        return (
+            f"{once}, on subjects who are analysed here: in them, corrected PAD averages 0 and is unrelated "
+            "to age by construction, so neither is evidence that the correction would hold in other people"
+        )
+    if "cross_fit_correction" in flags:
+        return (
+            f"{once} and cross-fitted on subjects who are analysed here: each is corrected by a fit on the "
+            "other folds, to which subjects were dealt by a seeded hash"
+        )
+    return f"{once}, on reference subjects who are not analysed here"
+
+
+def _outside_text(material: Material) -> str:
+    what = {
+        "flag": "were corrected by extrapolation (age-level: by the nearest age), and are counted",
+        "exclude": "were left out",
+        "refuse": "would have been refused",
+    }
+    return f" Subjects of ages that it was not fitted on {what[material.study.correction.outside]}."
 
 
 def _cohort_definitions(material: Material) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from spinescore.core.reporting.document import (
     Table,
 )
 from spinescore.core.reporting.formatting import DASH, format_count, format_number
-from spinescore.core.reporting.material import CORRECTION_NAMES, Material, level_title
+from spinescore.core.reporting.material import CORRECTION_NAMES, Material, describe_fit, level_title
 from spinescore.core.reporting.summary import model_name
 
 
@@ -75,7 +75,8 @@ def corrections_table(material: Material) -> Table:
         title="Bias corrections in force",
         columns=columns,
         rows=tuple(Row(cells=_correction_cells(correction)) for correction in material.corrections),
-        caption="Beheshti: PAD on chronological age; Cole: spine age on chronological age.",
+        caption="Beheshti: PAD on chronological age; Cole: spine age on chronological age. "
+        "`spinescore calibrate show` draws the fits.",
     )
 
 
@@ -85,7 +86,7 @@ def _correction_cells(c: Mapping[str, Any]) -> tuple[Cell, ...]:
     texts = (
         level_title(c["kind"]),
         CORRECTION_NAMES.get(c["method"], c["method"]),
-        c["reference_cohort"],
+        "; ".join(text for text in (c["reference_cohort"], describe_fit(c)) if text),
         format_count(c["n_reference"]),
         f"{c['age_min']:.0f}–{c['age_max']:.0f}",
         slope,

@@ -165,7 +165,7 @@ def models_forest(material: Material) -> Block | None:
         "forest-models",
         "Hazard ratio per SD of predicted age difference in every model",
         f"Squares: estimates; bars: {material.level_percent} confidence intervals, on a log scale. "
-        "Each model on its own complete cases.",
+        f"Each model on its own complete cases.{material.correction_caution}",
         "Forest plot of hazard ratios per standard deviation of predicted age difference by cohort, endpoint "
         "and model; the numbers are printed beside the marks.",
         rows,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
-import polars as pl
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from spinescore.core.reporting.document import Block, Callout, KeyFigure, KeyFigures, Paragraph, Section
 from spinescore.core.reporting.follow_up_figures import ForestRow, forest_figure
@@ -21,9 +20,11 @@ from spinescore.core.reporting.formatting import (
     state_p,
 )
 from spinescore.core.reporting.material import (
+    CORRECTION_FLAGS,
     CORRECTION_NAMES,
     MAIN_VARIANTS,
     Material,
+    describe_fit,
     in_sentence,
     level_title,
 )
@@ -31,7 +32,6 @@ from spinescore.domain import Result
 
 PH_ALARM = 0.05
 SHOWN_DIGITS = 12
-CORRECTION_FLAGS = ("same_cohort_correction", "cross_fit_correction", "across_kinds", "trained_on")
 INTENDED_USE = (
     "For research on groups of people by epidemiologists and statisticians. Not a medical device: spine age "
     "and PAD are not validated for the diagnosis, prognosis or treatment of any person, and nothing in this "
@@ -75,10 +75,16 @@ def correction_text(material: Material) -> str:
         return "none: PAD is raw"
     parts = [
         f"{CORRECTION_NAMES.get(c['method'], c['method'])} on {c['reference_cohort']} "
-        f"({in_sentence(level_title(c['kind']))}, n = {c['n_reference']:,}; id {c['correction_id']})"
+        f"({in_sentence(level_title(c['kind']))}, n = {c['n_reference']:,}{_fit_note(c)}; "
+        f"id {c['correction_id']})"
         for c in material.corrections
     ]
     return "; ".join(parts)
+
+
+def _fit_note(correction: Mapping[str, Any]) -> str:
+    note = describe_fit(correction)
+    return f"; {note}" if note else ""
 
 
 def summary_section(material: Material) -> Section:
@@ -200,7 +206,7 @@ def summary_forest(material: Material) -> Block | None:
     return forest_figure(
         "forest-summary",
         f"Hazard ratio per SD of predicted age difference, {model}",
-        f"Bars: {material.level_percent} CI. SD: {spreads}.",
+        f"Bars: {material.level_percent} CI. SD: {spreads}.{material.correction_caution}",
         "Forest plot of hazard ratios per standard deviation of predicted age difference by endpoint and "
         "cohort; the numbers are printed beside the marks.",
         rows,
@@ -235,19 +241,12 @@ def warnings(material: Material) -> Iterator[str]:
 
 def _extrapolation(material: Material) -> Iterator[str]:
     found = []
-    for correction in material.corrections:
-        for cohort in material.cohorts:
-            own = material.points.filter(
-                (pl.col("cohort") == cohort) & pl.col("spine_age_corrected").is_not_null()
-            )
-            youngest, oldest = correction["age_min"], correction["age_max"]
-            n = own.filter(~pl.col("age_years").is_between(youngest, oldest)).height
-            of_kind = {"term": "kind", "group": "overall", "comparator": correction["kind"]}
-            kind = material.results.find(cohort, "table_one", "count", **of_kind)
-            if n and kind is not None and kind.value:
-                found.append(f"{cohort} {n:,} (fitted on {youngest:.0f}–{oldest:.0f} years)")
+    for cohort in material.cohorts:
+        outside = material.results.find(cohort, "correction", "n_outside_fitted_ages")
+        if outside is not None and outside.value:
+            found.append(f"{cohort} {format_count(outside.value)} of {format_count(outside.n)}")
     if found:
-        yield f"Subjects outside the ages their bias correction was fitted on: {', '.join(found)}."
+        yield f"Subjects outside the ages their bias correction was fitted on: {'; '.join(found)}."
 
 
 def _flagged_models(results: Iterable[Result], flag: str) -> Iterator[str]:

@@ -36,6 +36,7 @@ IMAGE_COLUMNS = frozenset(
         "spine_age_sd",
         "spine_age_corrected",
         "corrected_per_year",
+        "correction_flags",
         "pixel_sha256",
         "flags",
         "subject_flags",

@@ -51,10 +51,11 @@ def _correction(settings: Settings) -> Iterator[Problem]:
     for kind, cohort in correction.get("reference", {}).items():
         place = ("reference", kind)
         yield from correction.must_be_known(cohort, "cohort", settings.names("cohorts"), *place)
-        if cohort in cohorts and not _is_reference(cohorts[cohort]):
+        if cohort in cohorts and not _is_reference(cohorts[cohort]) and not _on_evaluated(correction):
             yield correction.problem(
                 f"cohort `{cohort}` is evaluated, so no correction may be fitted on it; "
-                f'if it is not meant to be, add `role = "reference"` to it',
+                f'if it is not meant to be, add `role = "reference"` to it; to fit on it all the same, '
+                f"and have that marked, say `cross_fit = 10` under [correction]",
                 *place,
             )
 
@@ -111,6 +112,12 @@ def _sections(settings: Settings) -> Iterator[Problem]:
     cohorts = dict(settings.parts("cohorts"))
     if cohorts and settings.has("endpoints") and all(map(_is_reference, cohorts.values())):
         yield Problem(("cohorts",), 'every cohort has `role = "reference"`; at least one has to be evaluated')
+
+
+def _on_evaluated(correction: Part) -> bool:
+    """Tell whether a fit on evaluated subjects is asked for; where its keys are misspelt it may be."""
+    same_cohort = correction.has("same_cohort") and correction.get("same_cohort", True)
+    return bool(correction.has("cross_fit") or same_cohort)
 
 
 def _is_reference(cohort: Part) -> bool:

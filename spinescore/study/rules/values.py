@@ -18,6 +18,7 @@ def value_problems(settings: Settings) -> Iterator[Problem]:
     """Yield values that contradict each other."""
     yield from _sources(settings)
     yield from _identifiers(settings)
+    yield from _correction(settings)
     yield from _cohorts(settings)
     yield from _covariates(settings)
     yield from _analysis(settings)
@@ -50,6 +51,19 @@ def _identifiers(settings: Settings) -> Iterator[Problem]:
     codes = subjects.get("sex_codes")
     if codes is not None and not codes:
         yield subjects.problem('is empty; e.g. { "1" = "M", "2" = "F" }', "sex_codes")
+
+
+def _correction(settings: Settings) -> Iterator[Problem]:
+    correction = settings.part("correction")
+    for other, why in (
+        ("method", "the file says by which method"),
+        ("reference", "a file is applied, not fitted"),
+        ("cross_fit", "a file is applied as it is; folds are made where it is fitted"),
+    ):
+        if correction.has("file", other):
+            yield correction.problem(f"{why}: keep `file` or `{other}`", other)
+    if correction.has("cross_fit") and correction.get("same_cohort"):
+        yield correction.problem("is what cross_fit avoids: keep one of them", "same_cohort")
 
 
 def _cohorts(settings: Settings) -> Iterator[Problem]:

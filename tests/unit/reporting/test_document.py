@@ -82,7 +82,7 @@ def test_groups_say_their_range(material: Material) -> None:
 def test_a_correction_fitted_on_the_evaluated_cohort_is_a_warning(material: Material) -> None:
     row = Result(cohort="Derivation", analysis="accuracy", statistic="r", flags=("same_cohort_correction",))
     found = list(warnings(Material(**_fields(material) | {"results": ResultTable([row])})))
-    assert any("fitted on the cohort it is judged on" in text for text in found)
+    assert any("fitted on subjects it is judged on" in text for text in found)
 
 
 def test_a_study_of_real_data_and_a_real_model_has_no_banner(material: Material, tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from spinescore.shell.cohorts import (
     ModelKey,
     build_cohort,
     build_cohorts,
-    reference_rows,
     subject_images,
     unmatched_rows,
 )
 from spinescore.shell.consistency import check_names, run_checks
 from spinescore.shell.identity import pseudonymiser
+from spinescore.shell.reference_cohorts import reference_rows
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 from spinescore.study import Study, read_study
 

@@ -13,62 +13,28 @@ from __future__ import annotations
 
 import argparse
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from unseen_phantoms import score
 
 from spinescore.core.correction import Reference, apply_correction, fit_correction
-from spinescore.core.imaging.preprocessing import PreprocessingSpec, preprocess
-from spinescore.core.network.age_distribution import expectation, variance
-from spinescore.core.phantom.person import GAP_SD_YEARS, CohortName, Person, draw_people
-from spinescore.core.phantom.radiograph import render
+from spinescore.core.phantom.person import GAP_SD_YEARS, CohortName, draw_people
 from spinescore.core.phantom.truth import fit_pad_model, large_sample_truth
 from spinescore.domain import Kind
-from spinescore.shell.backends import open_backend
 from spinescore.shell.bundles import Bundle, demo_bundle_path, load_bundle
-from spinescore.shell.workers import WorkerFailure, map_supervised
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 UNSEEN_SEED = 9009
-BATCH = 32
 ENDPOINT = "any_fracture"
 COVARIATES = ("age", "sex")
 
 
-def read_image(person: Person, *, kind: Kind, seed: int, spec: PreprocessingSpec) -> Any:
-    """Render and preprocess one phantom."""
-    rendered = render(person, kind=kind, seed=seed)
-    return preprocess(rendered.pixels, kind=kind, photometric=rendered.photometric, spec=spec)
-
-
-def score_people(
-    people: list[Person], kind: Kind, bundle: Bundle
-) -> tuple[list[Person], np.ndarray[Any, Any]]:
-    """Return the people, in the order scored, and their age distributions."""
-    backend = open_backend(bundle, device="auto")
-    read = partial(read_image, kind=kind, seed=UNSEEN_SEED, spec=bundle.spec)
-    seen: list[Person] = []
-    distributions = []
-    images = []
-    for person, image in map_supervised(read, people, workers=2, timeout_s=120):
-        if isinstance(image, WorkerFailure):
-            raise RuntimeError(image.detail)
-        seen.append(person)
-        images.append(image)
-        if len(images) == BATCH or len(seen) == len(people):
-            distributions.append(backend.predict(np.stack(images)[:, None]))
-            images = []
-    return seen, np.concatenate(distributions)
-
-
 def measure(kind: Kind, cohort: CohortName, n: int, bundle: Bundle) -> dict[str, Any]:
     """Return accuracy against age, what PAD knows of the gap, and the fitted PAD model."""
-    people, distributions = score_people(draw_people(n, seed=UNSEEN_SEED, cohort=cohort), kind, bundle)
-    age = np.array([person.age_years for person in people])
-    gap = np.array([person.gap_years for person in people])
-    raw = expectation(distributions, bundle.first_age)
+    scored = score(draw_people(n, seed=UNSEEN_SEED, cohort=cohort), kind, UNSEEN_SEED, bundle)
+    age, gap, raw = (scored[column].to_numpy() for column in ("age", "gap", "spine_age"))
     correction = fit_correction(
         "beheshti",
         Reference(cohort="unseen phantoms", sha256="", kind=kind, ages=age, spine_ages=raw),
@@ -89,7 +55,7 @@ def measure(kind: Kind, cohort: CohortName, n: int, bundle: Bundle) -> dict[str,
         "mae_corrected_years": float(np.abs(pad).mean()),
         "slope_raw": float(np.polyfit(age, raw, 1)[0]),
         "partial_correlation_of_pad_and_gap_given_age": float(np.corrcoef(*given_age)[0, 1]),
-        "mean_predicted_sd_years": float(np.sqrt(variance(distributions, bundle.first_age)).mean()),
+        "mean_predicted_sd_years": float(scored["spine_age_sd"].to_numpy().mean()),
         "pad_model": {
             "intercept": model.intercept,
             "per_year_of_age": model.per_year_of_age,

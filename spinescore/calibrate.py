@@ -164,6 +164,7 @@ def _fit(warehouse: Warehouse, images: pl.DataFrame, study: Study, kind: Kind, k
         fold_seed=seed if settings.cross_fit else None,
         same_cohort=settings.same_cohort,
         n_trained_on=int((rows["split"] == "train").sum()),
+        synthetic=study.study.synthetic or bool(rows["synthetic"].any()),
     )
     return fit_correction(
         settings.method,

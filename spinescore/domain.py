@@ -115,6 +115,8 @@ class Correction:
         Whether it was meant to be used on the very subjects it was fitted on.
     n_trained_on : int
         Reference subjects that the network was trained on.
+    synthetic : bool
+        Whether some of them are made up.
     fitted_on, made_by : str
         Day (ISO 8601) and program; no part of the id.
     """
@@ -141,6 +143,7 @@ class Correction:
     folds: tuple[FoldFit, ...] = ()
     same_cohort: bool = False
     n_trained_on: int = 0
+    synthetic: bool = False
     fitted_on: str = ""
     made_by: str = ""
 

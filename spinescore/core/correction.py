@@ -58,6 +58,8 @@ class Reference:
         Whether those it corrects are meant to be among them.
     n_trained_on : int
         How many of them the network was trained on.
+    synthetic : bool
+        Whether some of them are made up.
     """
 
     cohort: str
@@ -73,6 +75,7 @@ class Reference:
     fold_seed: int | None = None
     same_cohort: bool = False
     n_trained_on: int = 0
+    synthetic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ def fit_correction(
         folds=folds,
         same_cohort=reference.same_cohort,
         n_trained_on=reference.n_trained_on,
+        synthetic=reference.synthetic,
         fitted_on=fitted_on,
         made_by=made_by,
         **_sorted_subjects(reference),

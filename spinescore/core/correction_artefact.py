@@ -81,6 +81,7 @@ class _Flags(_Part):
     cross_fit: Annotated[int, Field(ge=2)] | None
     across_kinds: bool
     n_trained_on: Count
+    synthetic: bool
 
 
 class _Entry(_Part):
@@ -189,6 +190,7 @@ def _entry(c: Correction) -> dict[str, Any]:
             "cross_fit": c.cross_fit,
             "across_kinds": c.across_kinds,
             "n_trained_on": c.n_trained_on,
+            "synthetic": c.synthetic,
         },
         "fold_seed": c.fold_seed,
         "folds": [
@@ -243,6 +245,7 @@ def _correction(entry: _Entry) -> Correction:
         ),
         same_cohort=entry.flags.same_cohort,
         n_trained_on=entry.flags.n_trained_on,
+        synthetic=entry.flags.synthetic,
         fitted_on=entry.fitted_on,
         made_by=entry.made_by,
     )

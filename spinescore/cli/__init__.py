@@ -17,6 +17,7 @@ from spinescore.cli import (
     study,
     study_file,
     training,
+    trust,
     verify,
 )
 from spinescore.cli.console import EXIT_INTERRUPTED, fail
@@ -52,6 +53,7 @@ for group in (archive, data, study, training, demonstration, verify):
     group.register(app)
 app.add_typer(study.calibrate_app, name="calibrate")
 app.add_typer(schedule.app, name="schedule")
+trust.register(model.app)
 app.add_typer(model.app, name="model")
 app.add_typer(scores.app, name="scores")
 app.add_typer(study_file.app, name="study")

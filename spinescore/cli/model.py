@@ -65,7 +65,7 @@ def import_(
 @app.command("show")
 def show(bundle: BundlePath = "demo", as_json: Json = False) -> None:
     """Show a bundle's manifest, after checking its hashes."""
-    loaded = _load(bundle)
+    loaded = load(bundle)
     output = Output(as_json)
     rows = [(key, _short(value)) for key, value in loaded.manifest.items()]
     output.table(f"{loaded.name} {loaded.version}  (model {loaded.model_id})", ["field", "value"], rows)
@@ -75,7 +75,7 @@ def show(bundle: BundlePath = "demo", as_json: Json = False) -> None:
 @app.command("verify")
 def verify(bundle: BundlePath = "demo", as_json: Json = False) -> None:
     """Check every file of a bundle against the manifest's SHA-256."""
-    loaded = _load(bundle)
+    loaded = load(bundle)
     output = Output(as_json)
     output.say(
         f"{loaded.name} {loaded.version}: every file is as its manifest says (model {loaded.model_id})."
@@ -102,7 +102,8 @@ def _say_imported(bundle: Bundle, output: Output, *, recognised: bool) -> None:
     output.emit({"model_id": bundle.model_id, "path": str(bundle.path), **bundle.manifest})
 
 
-def _load(bundle: str) -> Bundle:
+def load(bundle: str) -> Bundle:
+    """Return the bundle that an argument names, checked."""
     from spinescore.shell.bundles import demo_bundle_path, load_bundle
 
     return load_bundle(demo_bundle_path() if bundle == "demo" else Path(bundle))

@@ -21,7 +21,7 @@ from spinescore.shell.resources import resource, sql
 
 MEMORY_LIMIT = "4GB"
 STORAGE_VERSION = "v1.2.0"  # the default of DuckDB 2 cannot be opened by older readers
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 
 @dataclass(slots=True)

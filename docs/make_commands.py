@@ -22,6 +22,7 @@ COMMANDS = (
     "analyze",
     "outcomes",
     "calibrate fit",
+    "calibrate apply",
     "calibrate show",
     "schedule add",
     "schedule list",

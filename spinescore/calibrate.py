@@ -26,6 +26,7 @@ from spinescore.shell.bundles import fingerprint_subject
 from spinescore.shell.cohorts import ModelKey, subject_images
 from spinescore.shell.corrections import (
     correction_method,
+    corrections_in_force,
     ids_of_subjects,
     read_correction_file,
     reference_folds,
@@ -84,6 +85,33 @@ def calibrate(warehouse: Warehouse, study: Study, key: ModelKey) -> StageSummary
         run.counts = _count(applied)
     message = "; ".join(describe_correction(correction) for correction in wanted)
     return StageSummary("calibrate", changed=True, message=message, counts=run.counts)
+
+
+def fit_corrections(
+    warehouse: Warehouse, study: Study, key: ModelKey
+) -> tuple[StageSummary, tuple[Correction, ...]]:
+    """Fit, apply and return the study's corrections.
+
+    Raises
+    ------
+    AnalysisError, CorrectionError
+        As :func:`calibrate`; also if the study asks for no fit.
+    """
+    settings = study.correction
+    if settings.file is not None:
+        raise CorrectionError(
+            f"correction.file: the study takes its correction from {settings.file}: there is nothing to fit.",
+            "Take `file` out of [correction] and name reference cohorts, or use `calibrate apply`.",
+        )
+    if settings.method == "none" or not settings.reference:
+        raise CorrectionError(
+            "The study asks for no fit: [correction] has no reference cohort, or its method is none.",
+            'Add `reference = { vfa = "NAME OF A COHORT" }` under [correction], and that cohort with '
+            '`role = "reference"`.',
+        )
+    stage = calibrate(warehouse, study, key)
+    in_force = corrections_in_force(warehouse, key, settings.method)
+    return stage, tuple(correction for correction in in_force if correction.kind in settings.reference)
 
 
 def apply_to_database(warehouse: Warehouse, path: Path, *, across_kinds: bool) -> StageSummary:

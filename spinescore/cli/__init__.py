@@ -9,6 +9,7 @@ import typer
 from spinescore import __version__
 from spinescore.cli import (
     archive,
+    calibrate,
     data,
     demonstration,
     model,
@@ -51,7 +52,7 @@ def _root(
 
 for group in (archive, data, study, training, demonstration, verify):
     group.register(app)
-app.add_typer(study.calibrate_app, name="calibrate")
+app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(schedule.app, name="schedule")
 trust.register(model.app)
 app.add_typer(model.app, name="model")

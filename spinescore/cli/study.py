@@ -1,4 +1,4 @@
-"""run, analyze, report, outcomes, calibrate: what a study file asks for."""
+"""run, analyze, report, outcomes: what a study file asks for."""
 
 from __future__ import annotations
 
@@ -7,22 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spinescore.cli.console import (
-    CORRECTION_COLUMNS,
-    EXIT_PARTIAL,
-    Json,
-    Output,
-    Quiet,
-    correction_rows,
-    stage_line,
-)
+from spinescore.cli.console import EXIT_PARTIAL, Json, Output, Quiet, stage_line
 
 if TYPE_CHECKING:
     from spinescore.run import RunSummary
     from spinescore.study import Study
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
-calibrate_app = typer.Typer(help="Bias corrections: fitted once on a reference cohort, applied to others.")
 
 
 def register(app: typer.Typer) -> None:
@@ -102,34 +93,6 @@ def analyze(study_file: StudyFile, as_json: Json = False, quiet: Quiet = False) 
         stage = analyze_study(warehouse, study, model_key(warehouse, study), announce=listener.announce)
         listener.done(stage)
     output.emit({"changed": stage.changed, **stage.counts})
-
-
-@calibrate_app.command("fit")
-def calibrate_fit(study_file: StudyFile, as_json: Json = False, quiet: Quiet = False) -> None:
-    """Fit the study's correction per kind on its reference cohorts and apply it to all scores."""
-    from spinescore.calibrate import calibrate
-    from spinescore.run import model_key
-    from spinescore.shell.warehouse import open_warehouse
-
-    study = read(study_file)
-    output = Output(as_json, quiet)
-    with open_warehouse(study.study.database) as warehouse:
-        stage = calibrate(warehouse, study, model_key(warehouse, study))
-    output.say(stage_line(stage))
-    output.emit({"changed": stage.changed, **stage.counts})
-
-
-@calibrate_app.command("show")
-def calibrate_show(study_file: StudyFile, as_json: Json = False) -> None:
-    """Show the corrections in the study's database: coefficients and what they were fitted on."""
-    from spinescore.shell.warehouse import open_warehouse
-
-    study = read(study_file)
-    output = Output(as_json)
-    with open_warehouse(study.study.database) as warehouse:
-        corrections = warehouse.fetch("calibrate/list")
-    output.table("Corrections, newest first", CORRECTION_COLUMNS, correction_rows(corrections))
-    output.emit({"corrections": corrections.to_dicts()})
 
 
 def read(study_file: Path) -> Study:

@@ -111,9 +111,14 @@ class _File(_Part):
 
 def write_corrections(corrections: Iterable[Correction]) -> str:
     """Return corrections, one per kind of image, as the text of a file."""
-    entries = [_entry(correction) for correction in corrections]
+    entries = correction_entries(corrections)
     document = {"format": FORMAT, "format_version": FORMAT_VERSION, "corrections": entries}
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def correction_entries(corrections: Iterable[Correction]) -> list[dict[str, Any]]:
+    """Return corrections as a file holds them, ready for JSON."""
+    return [_entry(correction) for correction in corrections]
 
 
 def read_corrections(text: str | bytes, where: str) -> tuple[Correction, ...]:

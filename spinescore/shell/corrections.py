@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from spinescore.core.correction_artefact import FORMAT, read_corrections, write_corrections
+from spinescore.core.reporting.correction_page import build_correction_page
 from spinescore.domain import Correction, CorrectionMethod, FoldFit
 from spinescore.errors import CorrectionError
 from spinescore.shell.bundles import fingerprint_subject
+from spinescore.shell.render import draw_charts, render_html
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 
@@ -93,16 +95,23 @@ def refuse_other_file(path: Path) -> None:
 def write_correction_file(path: Path, corrections: Iterable[Correction]) -> None:
     """Write corrections to a file, whole or not at all; readable by its owner alone, as reports are."""
     refuse_other_file(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(write_corrections(corrections))
-        Path(name).replace(path)
-    except OSError as error:
+    _write_whole(path, write_corrections(corrections), "--output")
+
+
+def write_correction_page(path: Path, corrections: Sequence[Correction]) -> None:
+    """Draw corrections on one self-contained page.
+
+    Raises
+    ------
+    CorrectionError
+        If there are none, or the file cannot be written.
+    """
+    if not corrections:
         raise CorrectionError(
-            f"{path} cannot be written: {error.strerror}.", "Name a file in a folder of yours with --output."
-        ) from None
+            "There is no correction to draw.", "Fit one first: `spinescore calibrate fit STUDY.toml`."
+        )
+    report = build_correction_page(corrections)
+    _write_whole(path, render_html(report, draw_charts(report), "screen"), "--html")
 
 
 def store_correction(warehouse: Warehouse, correction: Correction, run_id: int) -> None:
@@ -167,6 +176,19 @@ def ids_of_subjects(warehouse: Warehouse, images: pl.DataFrame) -> pl.DataFrame:
     links = warehouse.table("subject_links").select(columns)
     own = images.select("subject_id", pl.col("subject_id").alias("any_id"))
     return pl.concat([images.select(columns), links, own]).drop_nulls().unique().sort("subject_id", "any_id")
+
+
+def _write_whole(path: Path, text: str, option: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(path)
+    except OSError as error:
+        raise CorrectionError(
+            f"{path} cannot be written: {error.strerror}.", f"Name a file in a folder of yours with {option}."
+        ) from None
 
 
 def _fold_row(correction: Correction, fit: FoldFit, run_id: int) -> dict[str, object]:

@@ -14,6 +14,35 @@ with in_force as (
         partition by kind
         order by run_id desc
     ) = 1
+),
+
+-- Where in its age distribution the age lies, in classes; a class is spread over half a year to either side.
+position as (
+    select
+        scores.sop_instance_uid,
+        scores.age_distribution,
+        least(
+            greatest(known_images.age_years - cast(models.manifest ->> '$.first_age' as double) + 0.5, 0),
+            len(scores.age_distribution)
+        ) as classes
+    from scores
+    inner join known_images on scores.sop_instance_uid = known_images.sop_instance_uid
+    inner join models on scores.model_id = models.model_id
+    where
+        scores.model_id = $model_id
+        and scores.preprocessing_id = $preprocessing_id
+        and scores.age_distribution is not null
+        and known_images.age_years is not null
+),
+
+age_shares as (
+    select
+        sop_instance_uid,
+        (
+            coalesce(list_sum(age_distribution[1:cast(floor(classes) as bigint)]), 0)
+            + (classes - floor(classes)) * coalesce(age_distribution[cast(floor(classes) as bigint) + 1], 0)
+        ) / list_sum(age_distribution) as age_share
+    from position
 )
 
 select
@@ -43,6 +72,7 @@ select
     scores.spine_age as spine_age_raw,
     scores.spine_age_rounded,
     scores.spine_age_sd,
+    age_shares.age_share,
     corrected_scores.corrected_age as spine_age_corrected,
     -- what a year more of spine age adds to the corrected one
     case
@@ -57,6 +87,7 @@ inner join scores on known_images.sop_instance_uid = scores.sop_instance_uid
 left join files on known_images.path_bytes = files.path_bytes
 left join pixel_facts on known_images.sop_instance_uid = pixel_facts.sop_instance_uid
 left join in_force on known_images.kind = in_force.kind
+left join age_shares on scores.sop_instance_uid = age_shares.sop_instance_uid
 left join corrected_scores
     on
         scores.sop_instance_uid = corrected_scores.sop_instance_uid

@@ -37,6 +37,8 @@ def pick_index_images(images: pl.DataFrame, rule: Literal["first", "last", "mean
     day = ["subject_id", "study_date", "kind"]
     of_day = images.join(index.select(day), on=day, how="semi", nulls_equal=True)
     means = of_day.group_by("subject_id").agg(pl.col(AVERAGED).mean())
+    if "age_share" in index.columns:  # a mean of several ages has no distribution of its own
+        index = index.with_columns(pl.lit(None, dtype=pl.Float64).alias("age_share"))
     return (
         index.drop(AVERAGED)
         .join(means, on="subject_id", how="left", maintain_order="left")

@@ -101,6 +101,8 @@ def accuracy_section(material: Material) -> Section:
     if any(material.pad(cohort) == "pad_corrected" for cohort in material.cohorts):
         blocks.append(Callout(title="Corrected accuracy is not accuracy", items=ACCURACY_WARNING))
     blocks += [subgroups] if subgroups.rows else []
+    coverage = tables.interval_coverage_table(material)
+    blocks += [coverage] if coverage.rows else []
     blocks += [scatter] if scatter else []
     return Section(key="accuracy", title="Accuracy of spine age", blocks=tuple(blocks))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from spinescore.core.reporting.document import Cell, Column, Row, Table, make_key
 from spinescore.core.reporting.formatting import (
@@ -29,6 +30,7 @@ ACCURACY_COLUMNS = (
     ("ccc", "CCC", "coefficient"),
     ("slope", "Slope", "coefficient"),
 )
+INTERVALS_PERCENT = (50, 80, 90, 95)
 
 
 def head_row(text: str) -> Row:
@@ -189,6 +191,41 @@ def accuracy_by_subgroup_table(material: Material) -> Table:
         rows=tuple(rows),
         caption="Age bands include their lower bound and not their upper one.",
     )
+
+
+def interval_coverage_table(material: Material) -> Table:
+    """Show how often the network's central intervals hold the age; no rows if none is known."""
+    rows = []
+    for cohort in material.cohorts:
+        found = [
+            material.results.find(
+                cohort, "accuracy", f"interval_coverage_{percent}", predictor="spine_age_raw", subgroup=None
+            )
+            for percent in INTERVALS_PERCENT
+        ]
+        if found[0] is not None:
+            cells = (Cell(text=material.cohort_title(cohort)), Cell(text=format_count(found[0].n)))
+            rows.append(Row(cells=cells + tuple(_percent_cell(result) for result in found)))
+    return Table(
+        key="interval-coverage",
+        title="How often the age lies in the interval the network gives",
+        columns=(
+            Column(label="Cohort", align="left"),
+            Column(label="n"),
+            *(Column(label=f"{percent}% interval") for percent in INTERVALS_PERCENT),
+        ),
+        rows=tuple(rows),
+        caption="Percentage of subjects whose chronological age lies in the central interval of their index "
+        f"image's age distribution, with Wilson's {material.level_percent} confidence interval. Less than "
+        "nominal: the network is surer of itself than its errors allow.",
+    )
+
+
+def _percent_cell(result: Result | None) -> Cell:
+    if result is None or result.value is None or result.lower is None or result.upper is None:
+        return Cell(text=DASH)
+    scaled = replace(result, value=100 * result.value, lower=100 * result.lower, upper=100 * result.upper)
+    return estimate_cell(scaled, "percent")
 
 
 def _accuracy_heads(first: str) -> tuple[Column, ...]:

@@ -34,6 +34,7 @@ IMAGE_COLUMNS = frozenset(
         "spine_age_raw",
         "spine_age_rounded",
         "spine_age_sd",
+        "age_share",
         "spine_age_corrected",
         "corrected_per_year",
         "correction_flags",

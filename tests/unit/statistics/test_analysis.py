@@ -327,6 +327,21 @@ def test_accuracy_gives_raw_before_corrected_everywhere() -> None:
     assert {r.subgroup for r in rows} >= {None, "sex=F", "manufacturer=ACME", "age_band=60-70"}
 
 
+def test_coverage_counts_the_ages_within_the_central_intervals() -> None:
+    cohort = make_cohort(n=100)
+    shares = pl.Series("age_share", [None, 0.001, 0.03, 0.06, 0.2, 0.5, 0.74, 0.9, 0.96, 0.999] * 10)
+    done = run(replace(cohort, subjects=cohort.subjects.with_columns(shares)))
+    keys = {"analysis": "accuracy", "predictor": "spine_age_raw", "subgroup": None}
+    counted = {50: 20, 80: 40, 90: 50, 95: 70}  # of 90: those of 0.25-0.75, 0.1-0.9, 0.05-0.95, 0.025-0.975
+    for percent, n in counted.items():
+        found = one(done, statistic=f"interval_coverage_{percent}", **keys)
+        assert found.value == pytest.approx(n / 90)
+        assert found.lower < found.value < found.upper
+    of_women = one(done, statistic="interval_coverage_50", **{**keys, "subgroup": "sex=F"})
+    assert 0 <= of_women.value <= 1
+    assert not find(usual(), statistic="interval_coverage_90")
+
+
 def test_points_hold_one_row_per_subject() -> None:
     assert usual().points.columns == ["cohort", "age_years", "spine_age_raw", "spine_age_corrected", "sex"]
     assert len(usual().points) == 500

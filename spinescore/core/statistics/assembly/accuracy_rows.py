@@ -12,10 +12,12 @@ from spinescore.core.statistics.accuracy import draw_line, fit_line, measure_acc
 from spinescore.core.statistics.assembly.design import read_levels
 from spinescore.core.statistics.assembly.rows import make_row
 from spinescore.core.statistics.assembly.setting import Predictor, Setting
-from spinescore.core.statistics.estimate import BoolArray
+from spinescore.core.statistics.classification import estimate_share
+from spinescore.core.statistics.estimate import BoolArray, Estimate
 from spinescore.domain import CurvePoint, Result
 
 LINE_POINTS = 61
+INTERVALS_PERCENT = (50, 80, 90, 95)
 
 
 def accuracy_rows(setting: Setting) -> Iterator[Result]:
@@ -25,6 +27,8 @@ def accuracy_rows(setting: Setting) -> Iterator[Result]:
         for predictor in _spine_ages(setting):
             use = members & np.isfinite(predictor.values) & np.isfinite(age)
             found = measure_accuracy(age[use], predictor.values[use], setting.conf_level)
+            if predictor.name == "spine_age_raw":
+                found |= _interval_coverage(setting, use)
             for statistic, estimate in found.items():
                 yield make_row(
                     estimate,
@@ -35,10 +39,33 @@ def accuracy_rows(setting: Setting) -> Iterator[Result]:
                     predictor=predictor.name,
                     correction=predictor.correction,
                     subgroup=subgroup,
-                    method="bland_altman" if statistic.startswith("loa_") else None,
+                    method=_method(statistic),
                     n=int(use.sum()),
                     flags=predictor.flags,
                 )
+
+
+def _method(statistic: str) -> str | None:
+    if statistic.startswith("interval_coverage_"):
+        return "wilson"
+    return "bland_altman" if statistic.startswith("loa_") else None
+
+
+def _interval_coverage(setting: Setting, use: BoolArray) -> dict[str, Estimate]:
+    """Return how often the central intervals of the age distributions hold the age, where there are any."""
+    subjects = setting.cohort.subjects
+    if "age_share" not in subjects.columns:
+        return {}
+    share = subjects["age_share"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    if not np.isfinite(share).any() or setting.study.analysis.use_rounded:
+        return {}
+    off_centre = np.abs(share[use & np.isfinite(share)] - 0.5)
+    return {
+        f"interval_coverage_{percent}": estimate_share(
+            int((off_centre <= percent / 200).sum()), off_centre.size, setting.conf_level
+        )
+        for percent in INTERVALS_PERCENT
+    }
 
 
 def _spine_ages(setting: Setting) -> list[Predictor]:

@@ -1,4 +1,4 @@
-"""Grad-CAM of the spine age: *where* in an image the network found age, never why (Selvaraju et al., ICCV 2017).
+"""Grad-CAM of the spine age: *where* an image told the network age, never why (Selvaraju et al., ICCV 2017).
 
 The target is not a class but the spine age m itself, so a map has a sign: where it is positive the image
 makes the spine look older, where it is negative younger.

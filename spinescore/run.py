@@ -117,7 +117,9 @@ def study_bundle(study: Study) -> Bundle:
 def bundle_key(bundle: Bundle) -> ModelKey:
     """Return the key that the bundle's scores carry."""
     own = partial(bundle.read_file, CORRECTION) if CORRECTION in bundle.manifest["files"] else None
-    return ModelKey(bundle.model_id, bundle.spec.preprocessing_id, bundle.trained_on, own)
+    return ModelKey(
+        bundle.model_id, bundle.spec.preprocessing_id, bundle.trained_on, own, bundle.validated_on
+    )
 
 
 def model_key(warehouse: Warehouse, study: Study) -> ModelKey:

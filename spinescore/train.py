@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spinescore.core.network.training_plan import Stage, list_epochs
+from spinescore.core.network.training_plan import Progressed, Stage, list_epochs
 from spinescore.errors import TrainingError
-from spinescore.shell.training.request import Hardware, TrainingRequest
+from spinescore.shell.training.request import CURVES, METRICS, Hardware, TrainingRequest
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,16 +17,15 @@ if TYPE_CHECKING:
     from spinescore.shell.training.lightning_module import SpineAgeTraining
     from spinescore.shell.training.position import Position
 
-METRICS = "metrics.jsonl"
 Announce = Callable[[dict[str, Any]], None]
-Advance = Callable[[int, int, int], None]
+Advance = Callable[[Progressed], None]
 
 
 def train(
     request: TrainingRequest,
     *,
     announce: Announce = lambda _: None,
-    advance: Advance = lambda *_: None,
+    advance: Advance = lambda _: None,
 ) -> Path:
     """Train, or go on training, and return the bundle's folder.
 
@@ -40,7 +39,7 @@ def train(
     announce : callable
         Is given what was measured of each epoch.
     advance : callable
-        Is given epoch, steps done and steps of the epoch after every step.
+        Is told how far the run is after every step.
 
     Raises
     ------
@@ -51,8 +50,8 @@ def train(
         If it is told to stop; the same request goes on.
     """
     require_lightning()
-    from spinescore.shell.training.finishing import write_trained_bundle
     from spinescore.shell.training.fitting import check_hardware, fit_network
+    from spinescore.shell.training.learning_curves import write_learning_curves
     from spinescore.shell.training.position import read_position
 
     check_hardware(request.hardware)
@@ -63,17 +62,49 @@ def train(
 
     def listen(event: str, content: Any) -> None:
         if event == "step":
-            advance(*content)
+            advance(content)
             return
         history.append(content)
         _write_metrics(request.work, history)
         announce(content)
 
     if position.epoch < len(list_epochs(request.stages)) and not position.stopped:
-        fit_network(_make_module(request, parts, position, listen), request.hardware)
+        try:
+            fit_network(_make_module(request, parts, position, listen), request.hardware)
+        finally:
+            write_learning_curves(request, history)
         position = read_position(request.work, request.identify())
+    return _finish(request, parts, position)
+
+
+def finish_training(request: TrainingRequest) -> Path:
+    """Write the bundle of the best epoch so far, without training further; return its folder.
+
+    Raises
+    ------
+    TrainingError
+        If no epoch has been finished, or the working folder belongs to another run.
+    """
+    require_lightning()
+    from spinescore.shell.training.position import read_position
+
+    return _finish(request, request.split_images(), read_position(request.work, request.identify()))
+
+
+def _finish(request: TrainingRequest, parts: dict[str, pl.DataFrame], position: Position) -> Path:
+    from spinescore.shell.training.finishing import write_trained_bundle
+    from spinescore.shell.training.learning_curves import write_learning_curves
+
+    bundle = write_trained_bundle(request, parts, position)
     _write_metrics(request.work, position.history)
-    return write_trained_bundle(request, parts, position)
+    write_learning_curves(request, position.history)
+    return bundle.path
+
+
+def read_metrics(work: Path) -> list[dict[str, Any]]:
+    """Return what was measured of every finished epoch of a run."""
+    lines = (work / METRICS).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def require_lightning() -> None:
@@ -134,4 +165,4 @@ def _write_metrics(work: Path, history: list[dict[str, Any]]) -> None:
     unfinished.replace(work / METRICS)
 
 
-__all__ = ["Hardware", "Stage", "TrainingRequest", "train"]
+__all__ = ["CURVES", "Hardware", "Stage", "TrainingRequest", "train"]

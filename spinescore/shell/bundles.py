@@ -287,6 +287,17 @@ def write_bundle(
     return load_bundle(folder)
 
 
+def add_correction(bundle: Bundle, content: str) -> Bundle:
+    """Let a correction join its model's bundle folder, and return the bundle as loaded; its id stays."""
+    contents = {name: bundle.read_file(name) for name in bundle.manifest["files"]}
+    contents[CORRECTION] = content.encode()
+    manifest = {**bundle.manifest}
+    manifest["files"] = {name: hashlib.sha256(held).hexdigest() for name, held in contents.items()}
+    contents[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
+    _replace_folder(bundle.path, contents)
+    return load_bundle(bundle.path)
+
+
 def copy_bundle(
     bundle: Bundle, folder: Path, *, changes: Mapping[str, Any], without: Iterable[str], model_card: str
 ) -> Bundle:

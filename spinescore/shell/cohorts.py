@@ -60,12 +60,13 @@ UNKNOWN_CONDITION = "condition unknown (missing values)"
 
 @dataclass(frozen=True, slots=True)
 class ModelKey:
-    """Which scores: the model, its preprocessing, which subjects it was trained on, its own correction."""
+    """Which scores: the model, its preprocessing, which subjects it has seen, its own correction."""
 
     model_id: str
     preprocessing_id: str
     trained_on: Callable[[Iterable[str]], set[str]] = trained_on_nobody
     read_correction: Callable[[], bytes] | None = None
+    validated_on: Callable[[Iterable[str]], set[str]] = trained_on_nobody
 
     @property
     def imported(self) -> bool:
@@ -96,7 +97,8 @@ def subject_images(warehouse: Warehouse, study: Study, key: ModelKey) -> pl.Data
         images = images.filter(pl.col("kind") == study.images.kind)
     images = add_split(
         images,
-        _trained_subjects(warehouse, images, key),
+        _seen_subjects(warehouse, images, key.trained_on),
+        _seen_subjects(warehouse, images, key.validated_on),
         seed=study.split.seed,
         reference_fraction=study.split.reference_fraction,
     )
@@ -110,12 +112,13 @@ def subject_images(warehouse: Warehouse, study: Study, key: ModelKey) -> pl.Data
     return joined.with_columns(pl.col("linked").fill_null(value=False))
 
 
-def _trained_subjects(warehouse: Warehouse, images: pl.DataFrame, key: ModelKey) -> pl.Series:
-    """Return the subjects one of whose patient ids the model was trained on, scored here or not."""
+def _seen_subjects(
+    warehouse: Warehouse, images: pl.DataFrame, seen_by: Callable[[Iterable[str]], set[str]]
+) -> pl.Series:
+    """Return the subjects one of whose patient ids the model has seen, scored here or not."""
     links = warehouse.table("subject_links").select("image_subject_id", "subject_id")
     ids = pl.concat([images.select("image_subject_id", "subject_id"), links]).drop_nulls().unique()
-    trained = key.trained_on(ids["image_subject_id"])
-    seen = pl.Series(list(trained), dtype=pl.String).implode()
+    seen = pl.Series(list(seen_by(ids["image_subject_id"])), dtype=pl.String).implode()
     return ids.filter(pl.col("image_subject_id").is_in(seen))["subject_id"]
 
 

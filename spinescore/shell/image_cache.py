@@ -23,12 +23,29 @@ TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheItem:
-    """One image to train on; ``source`` is a location, or what the cache's reader understands."""
+    """One image to train on.
+
+    Parameters
+    ----------
+    subject_id : str
+        All images of one are in one part of the split.
+    kind, age_years
+        Of the image; years.
+    source : object
+        A location, or what the cache's reader understands.
+    image_subject_id : str, optional
+        The id the image bears, where several ids are one subject; the subject's own if left out.
+    sex, manufacturer : str, optional
+        By which errors are shown.
+    """
 
     subject_id: str
     kind: Kind
     age_years: float
     source: Any
+    image_subject_id: str | None = None
+    sex: str | None = None
+    manufacturer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +59,10 @@ class ReadPixels:
 
 @dataclass(frozen=True, slots=True)
 class ImageCache:
-    """Images (N, H, W), uint8, and a table with one row per image (``subject_id, kind, age_years, row``)."""
+    """Images (N, H, W), uint8, and a table with one row per image that could be read.
+
+    Its columns: ``subject_id, image_subject_id, kind, age_years, sex, manufacturer, row``.
+    """
 
     images: NDArray[np.uint8]
     table: pl.DataFrame
@@ -132,15 +152,22 @@ def build_cache(
         raise TrainingError(
             "Not one image could be read.", "Look at what `spinescore status` says of the files."
         )
-    table = pl.DataFrame(
+    return ImageCache(images, tabulate([items[i] for i in readable], readable), spec)
+
+
+def tabulate(items: Sequence[CacheItem], rows: Sequence[int]) -> pl.DataFrame:
+    """Return the table of items whose images stand in these rows."""
+    return pl.DataFrame(
         {
-            "subject_id": [items[i].subject_id for i in readable],
-            "kind": [items[i].kind for i in readable],
-            "age_years": [items[i].age_years for i in readable],
-            "row": readable,
+            "subject_id": [item.subject_id for item in items],
+            "image_subject_id": [item.image_subject_id or item.subject_id for item in items],
+            "kind": [item.kind for item in items],
+            "age_years": [item.age_years for item in items],
+            "sex": pl.Series([item.sex for item in items], dtype=pl.String),
+            "manufacturer": pl.Series([item.manufacturer for item in items], dtype=pl.String),
+            "row": rows,
         }
     )
-    return ImageCache(images, table, spec)
 
 
 def _open_arrays(

@@ -32,7 +32,7 @@ class Chart:
 
 def draw_charts(report: Report) -> dict[str, Chart]:
     """Draw every figure as SVG, with the bundled font."""
-    return {figure.key: _draw(figure) for figure in report.figures()}
+    return {figure.key: draw_figure(figure) for figure in report.figures()}
 
 
 def render_html(report: Report, charts: Mapping[str, Chart], medium: Medium) -> str:
@@ -47,8 +47,8 @@ def render_html(report: Report, charts: Mapping[str, Chart], medium: Medium) -> 
             report=report,
             charts=charts,
             medium=medium,
-            fonts=Markup(_font_faces()),
-            styles=Markup(_style("base.css") + _style("screen.css" if screen else "print.css")),
+            fonts=Markup(font_faces()),
+            styles=Markup(read_style("base.css") + read_style("screen.css" if screen else "print.css")),
             charts_script=Markup(_charts_script()) if screen else "",
         )
     )
@@ -126,12 +126,14 @@ def _environment() -> Any:
 
 
 @cache
-def _style(name: str) -> str:
+def read_style(name: str) -> str:
+    """Return a style sheet or script of the report's folder."""
     return resource("templates", "report", name).read_text(encoding="utf-8")
 
 
 @cache
-def _font_faces() -> str:
+def font_faces() -> str:
+    """Return the bundled fonts as style rules that fetch nothing."""
     faces = []
     for name, style, weight in FONT_FACES:
         content = base64.b64encode(resource("templates", "fonts", name).read_bytes()).decode()
@@ -147,7 +149,7 @@ def _charts_script() -> str:
     """Return Vega, Vega-Lite and the few lines that start them, as one script without imports."""
     import vl_convert
 
-    bundle: str = vl_convert.javascript_bundle(_style("charts.js"))
+    bundle: str = vl_convert.javascript_bundle(read_style("charts.js"))
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
@@ -158,7 +160,8 @@ def _register_fonts() -> None:
     vl_convert.register_font_directory(str(resource("templates", "fonts")))
 
 
-def _draw(figure: Figure) -> Chart:
+def draw_figure(figure: Figure) -> Chart:
+    """Draw a figure as SVG, with the bundled font."""
     import vl_convert
     from markupsafe import Markup
 

@@ -65,6 +65,9 @@ def _resolve_paths(study: Study, folder: Path) -> Study:
     }
     if correction is not None and correction != "bundle":
         update["correction"] = study.correction.model_copy(update={"file": str(resolve(Path(correction)))})
+    initial = study.train.initial_bundle
+    if initial is not None and initial != "demo":
+        update["train"] = study.train.model_copy(update={"initial_bundle": str(resolve(Path(initial)))})
     for name in ("subjects", "linkage"):
         table = getattr(study, name)
         if table is not None:

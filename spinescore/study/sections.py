@@ -42,12 +42,25 @@ def _known_encoding(encoding: str) -> str:
 Text = Annotated[str, StringConstraints(pattern=r"\S")]
 File = Annotated[Path, BeforeValidator(_path_text), Field(json_schema_extra={"pattern": r"\S"})]
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 EventCode = Annotated[int, Field(ge=0, le=1)]
 Encoding = Annotated[Text, AfterValidator(_known_encoding)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 PredictorName = Literal[
     "pad_raw", "pad_corrected", "spine_age_raw", "spine_age_corrected", "chronological_age"
+]
+Backbone = Literal[
+    "efficientnet-b0",
+    "efficientnet-b1",
+    "efficientnet-b2",
+    "efficientnet-b3",
+    "efficientnet-b4",
+    "efficientnet-b5",
+    "efficientnet-b6",
+    "efficientnet-b7",
+    "efficientnet-b8",
+    "efficientnet-l2",
 ]
 DateForm = Literal["iso", "ymd", "dmy", "mdy", "sas", "excel"]
 
@@ -349,14 +362,53 @@ class AnalysisSection(Section):
 
 
 class TrainSection(Section):
-    """[train]: the network and how long it is trained."""
+    """[train]: the network, on whom, how long and on what it is trained."""
 
-    backbone: Text = Field(default="efficientnet-b4", description="The network, efficientnet-b0 to -b7.")
+    backbone: Backbone = Field(
+        default="efficientnet-b4", description="The network, efficientnet-b0 to -b8 or -l2."
+    )
     height: Annotated[int, Field(ge=32)] = Field(default=1024, description="Rows of its input, pixels.")
     width: Annotated[int, Field(ge=32)] = Field(default=512, description="Columns of its input, pixels.")
     first_age: int = Field(default=40, description="The youngest age it can tell, years.")
     n_classes: Annotated[int, Field(ge=2)] = Field(default=61, description="How many ages it tells apart.")
-    epochs: Count = Field(default=40, description="How often it sees every image.")
-    batch_size: Annotated[int, Field(ge=2)] = Field(default=15, description="Images per step.")
-    learning_rate: Positive = Field(default=1e-4, description="Of the first step.")
+    initial_bundle: Text | None = Field(
+        default=None, description="A bundle whose weights to begin with (fine-tuning); random ones otherwise."
+    )
+    share: Share = Field(
+        default=0.8, description="Of subjects that train and validate, three to one; the others test."
+    )
+    epochs: Count = Field(default=40, description="How often it sees every image, at most.")
+    patience: Count | None = Field(
+        default=10, description="Epochs without a lower validation MAE after which training stops."
+    )
+    batch_size: Annotated[int, Field(ge=2)] = Field(
+        default=15, description="Images per step, over all devices together."
+    )
+    accumulate: Count = Field(default=1, description="Steps whose gradients make one change of weights.")
+    learning_rate: Positive = Field(
+        default=1e-4, description="Adam's highest; warmed up, then lowered along a cosine."
+    )
+    weight_decay: NotNegative = Field(default=1e-4, description="Adam's.")
+    mean_weight: NotNegative = Field(default=0.2, description="Of the mean loss.")
+    variance_weight: NotNegative = Field(default=0.05, description="Of the variance loss.")
+    rotation_deg: NotNegative = Field(
+        default=4.0, description="Largest random rotation of a training image, degrees."
+    )
+    scaling: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.08, description="Largest random change of its size, as a share."
+    )
+    noise: NotNegative = Field(
+        default=0.03, description="Largest standard deviation of noise added to it, of its whole range."
+    )
+    precision: Literal["32", "bf16", "16"] = Field(
+        default="32", description="Mixed precision: bf16, or 16 on a GPU."
+    )
+    accelerator: Literal["auto", "cpu", "gpu"] = Field(
+        default="auto", description="auto: a GPU if there is one."
+    )
+    devices: Count = Field(default=1, description="GPUs, or processes on a CPU.")
+    strategy: Literal["auto", "ddp"] = Field(
+        default="auto", description="How several devices share the work."
+    )
+    workers: Annotated[int, Field(ge=0)] = Field(default=0, description="Processes that read images ahead.")
     seed: int = Field(default=0, description="Of everything that is drawn at random.")

@@ -2,11 +2,14 @@
 -- The order is part of a training run's identity.
 select
     subject_id,
+    image_subject_id,
     kind,
     age_years,
+    sex,
+    manufacturer,
     path_bytes,
     synthetic
-from images
+from known_images
 where
     path_bytes is not null
     and subject_id is not null

@@ -24,9 +24,14 @@ def assign_split(subject_id: str, kind: str, *, seed: int, reference_fraction: f
 
 
 def add_split(
-    images: pl.DataFrame, trained: pl.Series, *, seed: int, reference_fraction: float
+    images: pl.DataFrame,
+    trained: pl.Series,
+    validated: pl.Series | None = None,
+    *,
+    seed: int,
+    reference_fraction: float,
 ) -> pl.DataFrame:
-    """Add each image's ``split``: train, reference or test; null without a subject.
+    """Add each image's ``split``: train, validation, reference or test; null without a subject.
 
     Parameters
     ----------
@@ -34,6 +39,8 @@ def add_split(
         With ``subject_id`` and ``kind``.
     trained : polars.Series
         The subjects that the model was trained on.
+    validated : polars.Series, optional
+        Those on whom its training was stopped; who is among both was trained on.
     seed, reference_fraction
         As in :func:`assign_split`.
     """
@@ -42,15 +49,18 @@ def add_split(
         assign_split(subject, kind, seed=seed, reference_fraction=reference_fraction)
         for subject, kind in subjects.iter_rows()
     ]
-    seen = (
-        trained.cast(pl.String).unique().alias("subject_id").to_frame().with_columns(seen=pl.lit(value=True))
-    )
+    seen = pl.concat([_name_part(trained, "train"), _name_part(validated, "validation")])
     split = (
         subjects.with_columns(pl.Series("split", parts, dtype=pl.String))
-        .join(seen, on="subject_id", how="left")
-        .select("subject_id", "kind", pl.when("seen").then(pl.lit("train")).otherwise("split").alias("split"))
+        .join(seen.unique("subject_id", keep="first", maintain_order=True), on="subject_id", how="left")
+        .select("subject_id", "kind", pl.coalesce("seen", "split").alias("split"))
     )
     return images.join(split, on=["subject_id", "kind"], how="left", maintain_order="left")
+
+
+def _name_part(subjects: pl.Series | None, part: str) -> pl.DataFrame:
+    ids = pl.Series("subject_id", [] if subjects is None else subjects, dtype=pl.String)
+    return ids.to_frame().with_columns(pl.lit(part).alias("seen"))
 
 
 def hash_rows(columns: Sequence[pl.Series]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Measured = dict[str, float]
 BAND_YEARS = 10
+SMALLEST_GROUP = 5  # images
 UNKNOWN = "not known"
 
 
@@ -51,7 +52,8 @@ def measure_groups(table: pl.DataFrame, raw: Array, corrected: Array) -> list[di
     -------
     list of dict
         ``kind, by, group``, then what is measured of raw ages, and ``corrected`` with the same of
-        corrected ones, or None where an image of the group has none.
+        corrected ones, or None where an image of the group has none. Of groups of fewer than five
+        images nothing is said but ``n``: bundles travel.
     """
     ages = table["age_years"].to_numpy()
     groups = {
@@ -69,10 +71,15 @@ def measure_groups(table: pl.DataFrame, raw: Array, corrected: Array) -> list[di
                 chosen = of_kind & (names == group)
                 rows.append(
                     {"kind": kind, "by": by, "group": str(group)}
-                    | measure_errors(ages[chosen], raw[chosen])
-                    | {"corrected": measure_corrected(ages[chosen], corrected[chosen])}
+                    | _measure_group(ages[chosen], raw[chosen], corrected[chosen])
                 )
     return rows
+
+
+def _measure_group(ages: Array, raw: Array, corrected: Array) -> dict[str, Any]:
+    if ages.size < SMALLEST_GROUP:
+        return {"n": float(ages.size), "corrected": None}
+    return measure_errors(ages, raw) | {"corrected": measure_corrected(ages, corrected)}
 
 
 def measure_corrected(age: Array, corrected: Array) -> Measured | None:

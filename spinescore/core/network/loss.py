@@ -11,12 +11,16 @@ from torch.nn import functional
 
 @dataclass(frozen=True, slots=True)
 class MeanVarianceLoss:
-    """The loss and its parts, each a scalar tensor; ``total`` is what is minimised."""
+    """The loss and its parts, each a scalar tensor; ``total`` is what is minimised.
+
+    ``absolute_error`` is the mean of |m_i - y_i| in years: no part of the loss, but what it is for.
+    """
 
     total: Tensor
     cross_entropy: Tensor
     mean: Tensor
     variance: Tensor
+    absolute_error: Tensor
 
 
 def mean_variance_loss(
@@ -43,7 +47,7 @@ def mean_variance_loss(
     Returns
     -------
     MeanVarianceLoss
-        The total and its three unweighted parts.
+        The total, its three unweighted parts, and the mean absolute error.
     """
     n_classes = logits.shape[1]
     logits = logits.float()
@@ -55,4 +59,5 @@ def mean_variance_loss(
     mean = 0.5 * (m - age_years).square().mean()
     variance = (p * (ages - m[:, None]).square()).sum(dim=1).mean()
     total = cross_entropy + mean_weight * mean + variance_weight * variance
-    return MeanVarianceLoss(total, cross_entropy, mean, variance)
+    absolute_error = (m.detach() - age_years).abs().mean()
+    return MeanVarianceLoss(total, cross_entropy, mean, variance, absolute_error)

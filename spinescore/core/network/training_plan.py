@@ -72,6 +72,50 @@ class EpochPlan:
         return sum(batch.size for batch in self.batches)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressed:
+    """How far a run is after a step.
+
+    Parameters
+    ----------
+    epoch, n_epochs : int
+        Counted from 0 over all stages; at most so many.
+    step, n_steps : int
+        Steps of the epoch done, and how many it has.
+    n_images : int
+        Of the step.
+    work_before, work_done : float
+        Share of the whole run done before and after it, an image counted by its pixels.
+    """
+
+    epoch: int
+    n_epochs: int
+    step: int
+    n_steps: int
+    n_images: int
+    work_before: float
+    work_done: float
+
+
+def measure_progress(
+    stages: Sequence[Stage], epoch: int, step: int, batches: Sequence[Positions], n_images: int
+) -> Progressed:
+    """Return how far a run is once ``step`` of an epoch's batches are done."""
+    epochs = list_epochs(stages)
+    work = [stage.count_images(n_images) / stage.shrink**2 for stage, _ in epochs]
+    each = work[epoch] / sum(work) / len(batches)
+    before = sum(work[:epoch]) / sum(work) + (step - 1) * each
+    return Progressed(
+        epoch=epoch,
+        n_epochs=len(epochs),
+        step=step,
+        n_steps=len(batches),
+        n_images=batches[step - 1].size,
+        work_before=before,
+        work_done=before + each,
+    )
+
+
 def list_epochs(stages: Sequence[Stage]) -> list[tuple[Stage, int]]:
     """Return each epoch's stage and its number within the stage.
 

@@ -69,7 +69,7 @@ def check_hardware(hardware: Hardware) -> None:
             f"{hardware.devices} GPU(s) are asked for; torch finds {gpus}.",
             "Set `devices` or `accelerator` in [train], or install torch with CUDA.",
         )
-    if hardware.precision == "16" and not _on_gpu(hardware):
+    if hardware.precision == "16" and not is_on_gpu(hardware):
         raise TrainingError(
             'precision = "16" needs a GPU: float16 is emulated on processors.',
             'Set precision = "bf16" or "32" in [train].',
@@ -80,7 +80,8 @@ def check_hardware(hardware: Hardware) -> None:
         )
 
 
-def _on_gpu(hardware: Hardware) -> bool:
+def is_on_gpu(hardware: Hardware) -> bool:
+    """Tell whether training happens on a GPU."""
     return hardware.accelerator != "cpu" and torch.cuda.is_available()
 
 
@@ -90,7 +91,7 @@ def _in_processes(hardware: Hardware) -> bool:
 
 def _make_trainer(module: SpineAgeTraining, hardware: Hardware) -> Trainer:
     several = _in_processes(hardware)
-    on_gpu = _on_gpu(hardware)
+    on_gpu = is_on_gpu(hardware)
     strategy: Any = "auto"
     if several:
         strategy = DDPStrategy(start_method="spawn", process_group_backend="nccl" if on_gpu else "gloo")

@@ -27,15 +27,17 @@ from spinescore.core.network.augmentation import Augmentation, augment
 from spinescore.core.network.loss import MeanVarianceLoss, mean_variance_loss
 from spinescore.core.network.training_plan import (
     EpochPlan,
+    Progressed,
     Stage,
     list_epochs,
+    measure_progress,
     mix_seed,
     plan_epoch,
     share_batch,
 )
 from spinescore.errors import TrainingError
 from spinescore.shell.training.batches import Batch, Batches, PartImages, make_loader, scale_images
-from spinescore.shell.training.position import BEST, CHECKPOINT, LOSSES, TIMES, Position
+from spinescore.shell.training.position import BEST, CHECKPOINT, LOSSES, SUMS, TIMES, Position
 
 EVALUATION_BATCH = 32
 Listen = Callable[[str, Any], None]
@@ -162,11 +164,12 @@ class SpineAgeTraining(LightningModule):
         """Return the loss of a batch."""
         del batch_idx
         loss = self._measure_loss(self.network(batch.images), batch.ages)
-        parts = [float(x.detach()) for x in (loss.total, loss.cross_entropy, loss.mean, loss.variance)]
+        found = (loss.total, loss.cross_entropy, loss.mean, loss.variance, loss.absolute_error)
+        parts = torch.stack(found).detach().tolist()
         if not np.isfinite(parts[0]):
             raise TrainingError("The loss is no longer a number.", "Lower the learning rate and start anew.")
         n = batch.ages.shape[0]
-        self.position.losses = [a + n * b for a, b in zip(self.position.losses, parts, strict=True)]
+        self.position.sums = [a + n * b for a, b in zip(self.position.sums, parts, strict=True)]
         self.position.n_images += n
         self._clock("forward")
         return loss.total
@@ -176,12 +179,16 @@ class SpineAgeTraining(LightningModule):
         del outputs, batch_idx
         self._clock("backward")
         self.position.step = batch.step + 1
-        self.listen("step", (self.position.epoch, self.position.step, len(self.plan.batches)))
+        self.listen("step", self._progress())
         whole = self.position.step % self.recipe.accumulate == 0
         if whole and self.position.step < len(self.plan.batches) and self._time_to_save():
             self._save()
             if self.stop_requested:
                 raise InterruptedTraining
+
+    def _progress(self) -> Progressed:
+        position, n = self.position, self.training_images.rows.size
+        return measure_progress(self.recipe.stages, position.epoch, position.step, self.plan.batches, n)
 
     def _time_to_save(self) -> bool:
         due = self.stop_requested or time.monotonic() - self._saved > self.recipe.checkpoint_every_s
@@ -277,7 +284,7 @@ class SpineAgeTraining(LightningModule):
             "seconds": round(seconds, 1),
             "seconds_of": {part: round(s, 2) for part, s in steps.items()}
             | {"validation": round(max(0.0, seconds - sum(steps.values())), 2)},
-            "train": dict(zip(LOSSES, [total / n for total in position.losses], strict=True)),
+            "train": dict(zip(SUMS, [total / n for total in position.sums], strict=True)),
             **self._validated,
         }
 
@@ -296,10 +303,10 @@ class SpineAgeTraining(LightningModule):
         if self.trainer.world_size == 1:
             return
         position = self.position
-        sums = torch.tensor([*position.losses, position.n_images], dtype=torch.float64, device=self.device)
+        sums = torch.tensor([*position.sums, position.n_images], dtype=torch.float64, device=self.device)
         total = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
         mine = total if self.trainer.is_global_zero else [0.0] * len(total)
-        position.losses, position.n_images = mine[:-1], int(mine[-1])
+        position.sums, position.n_images = mine[:-1], int(mine[-1])
 
     def _keep_best(self) -> None:
         unfinished = self.recipe.work / f"{BEST}.part"

@@ -14,6 +14,7 @@ from spinescore.shell.training.checkpoint_io import read_entries
 CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"
 LOSSES = ("total", "cross_entropy", "mean", "variance")
+SUMS = (*LOSSES, "mae_years")
 TIMES = ("data", "forward", "backward")
 
 
@@ -25,8 +26,8 @@ class Position:
     ----------
     epoch, step : int
         To do next.
-    losses : list of float
-        Sums over the epoch's images so far, as ``LOSSES``.
+    sums : list of float
+        Of losses and absolute errors over the epoch's images so far, as ``SUMS``.
     n_images : int
         The epoch's images so far.
     times_s : list of float
@@ -43,7 +44,7 @@ class Position:
 
     epoch: int = 0
     step: int = 0
-    losses: list[float] = field(default_factory=lambda: [0.0] * len(LOSSES))
+    sums: list[float] = field(default_factory=lambda: [0.0] * len(SUMS))
     n_images: int = 0
     times_s: list[float] = field(default_factory=lambda: [0.0] * len(TIMES))
     best: list[float] = field(default_factory=lambda: [math.inf, math.inf])
@@ -54,7 +55,7 @@ class Position:
     def begin_epoch(self, epoch: int) -> None:
         """Go to the first step of an epoch."""
         self.epoch, self.step, self.n_images = epoch, 0, 0
-        self.losses, self.times_s = [0.0] * len(LOSSES), [0.0] * len(TIMES)
+        self.sums, self.times_s = [0.0] * len(SUMS), [0.0] * len(TIMES)
 
     def to_text(self) -> str:
         """Return it as JSON; every float comes back bit by bit."""

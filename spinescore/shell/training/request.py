@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 
@@ -18,6 +18,8 @@ from spinescore.errors import TrainingError
 from spinescore.shell.bundles import Bundle, BundleDescription
 from spinescore.shell.image_cache import ImageCache
 
+METRICS = "metrics.jsonl"
+CURVES = "learning_curves.html"
 Precision = Literal["32", "bf16", "16"]
 Accelerator = Literal["auto", "cpu", "gpu"]
 Strategy = Literal["auto", "ddp"]
@@ -55,7 +57,7 @@ class TrainingRequest:
     Parameters
     ----------
     cache : ImageCache
-        Preprocessed images with ``subject_id, kind, age_years, sex, manufacturer``.
+        Preprocessed images and their table.
     work, output : Path
         Working folder (checkpoint, metrics, curves) and the bundle's folder.
     description : BundleDescription
@@ -138,9 +140,9 @@ def _settle(usable: pl.DataFrame, initial: Bundle | None) -> dict[str, str]:
     """Return the parts of subjects that an initial network has seen."""
     if initial is None:
         return {}
-    subjects = usable["subject_id"].unique().to_list()
-    validated = {s: "validation" for s in initial.validated_on(subjects)}
-    return validated | {s: "train" for s in initial.trained_on(subjects)}
-
-
-Announce = Callable[[dict[str, Any]], None]
+    ids = usable["image_subject_id"].unique().to_list()
+    settled: dict[str, str] = {}
+    for part, seen in (("validation", initial.validated_on(ids)), ("train", initial.trained_on(ids))):
+        chosen = usable.filter(pl.col("image_subject_id").is_in(list(seen)))
+        settled |= dict.fromkeys(chosen["subject_id"], part)
+    return settled

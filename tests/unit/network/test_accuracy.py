@@ -27,15 +27,22 @@ def test_accuracy_is_measured_on_raw_ages_by_kind() -> None:
 
 
 def test_every_group_counts_its_own_images_and_shows_corrected_errors_beside_raw_ones() -> None:
-    corrected = np.array([50.0, 61, 72, np.nan])
-    rows = {(r["kind"], r["by"], r["group"]): r for r in measure_groups(TABLE, RAW, corrected)}
+    table = pl.concat([TABLE] * 5)
+    raw, corrected = np.tile(RAW, 5), np.tile(np.array([50.0, 61, 72, np.nan]), 5)
+    rows = {(r["kind"], r["by"], r["group"]): r for r in measure_groups(table, raw, corrected)}
     for kind in ("all", "radiograph"):
-        of_kind = 4 if kind == "all" else 3
+        of_kind = 20 if kind == "all" else 15
         for by in ("sex", "age", "manufacturer"):
             assert sum(r["n"] for (k, b, _), r in rows.items() if (k, b) == (kind, by)) == of_kind
     women = rows["all", "sex", "F"]
-    assert (women["n"], women["mae_years"]) == (2, 2.0)
-    assert women["corrected"] == {"n": 2, "mae_years": 0.5, "bias_years": 0.5}
+    assert (women["n"], women["mae_years"]) == (10, 2.0)
+    assert women["corrected"] == {"n": 10, "mae_years": 0.5, "bias_years": 0.5, "r": 1.0, "slope": 1.1}
     assert rows["vfa", "sex", "not known"]["corrected"] is None
-    assert rows["all", "age", "50 to 59"]["n"] == 1
+    assert rows["all", "age", "50 to 59"]["n"] == 5
     assert rows["all", "age", "80 to 89"]["bias_years"] == pytest.approx(-10)
+
+
+def test_of_a_group_of_few_images_only_the_number_is_said() -> None:
+    assert {frozenset(row) for row in measure_groups(TABLE, RAW, RAW)} == {
+        frozenset({"kind", "by", "group", "n", "corrected"})
+    }

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from spinescore.core.network.training_plan import Stage
+from spinescore.core.network.training_plan import Progressed, Stage
 from spinescore.errors import TrainingError
 from spinescore.shell.bundles import Bundle, load_bundle
 from spinescore.shell.training.position import BEST, CHECKPOINT
@@ -67,8 +67,8 @@ def test_a_process_killed_in_mid_epoch_goes_on_as_if_it_had_not_been(whole: Path
 
 
 def test_a_run_that_is_told_to_stop_leaves_a_checkpoint_and_goes_on(whole: Path, tmp_path: Path) -> None:
-    def interrupt(epoch: int, step: int, _: int) -> None:
-        if (epoch, step) == (0, 1):
+    def interrupt(done: Progressed) -> None:
+        if (done.epoch, done.step) == (0, 1):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from spinescore.core.imaging.preprocessing import PreprocessingSpec
-from spinescore.shell.image_cache import ImageCache
+from spinescore.shell.image_cache import CacheItem, ImageCache, tabulate
 from spinescore.train import Stage, TrainingRequest
 from tests.unit.tiny_bundle import TINY
 
@@ -21,19 +20,20 @@ STAGES = (Stage(epochs=2, shrink=2, batch_size=8), Stage(epochs=1, batch_size=8,
 def make_request(folder: Path, n: int = 32, **changes: Any) -> TrainingRequest:
     """Return a request for two images, one of each kind, of every subject."""
     rng = np.random.default_rng(0)
-    table = pl.DataFrame(
-        {
-            "subject_id": [f"s{i // 2}" for i in range(n)],
-            "kind": ["radiograph", "vfa"] * (n // 2),
-            "age_years": rng.uniform(41, 99, n),
-            "sex": ["F", "F", "M", "M"] * (n // 4),
-            "manufacturer": ["Acme", None] * (n // 2),
-            "row": np.arange(n),
-        }
-    )
+    items = [
+        CacheItem(
+            subject_id=f"s{i // 2}",
+            kind=("radiograph", "vfa")[i % 2],  # type: ignore[arg-type]
+            age_years=float(rng.uniform(41, 99)),
+            source=i,
+            sex="FFMM"[i % 4],
+            manufacturer=("Acme", None)[i % 2],
+        )
+        for i in range(n)
+    ]
     images = rng.integers(0, 255, (n, SPEC.height, SPEC.width), dtype=np.uint8)
     request = TrainingRequest(
-        cache=ImageCache(images, table, SPEC),
+        cache=ImageCache(images, tabulate(items, range(n)), SPEC),
         work=folder / "work",
         output=folder / "bundle",
         description=TINY,

@@ -5,7 +5,8 @@ with in_force as (
         correction_id,
         model_id,
         preprocessing_id,
-        kind
+        kind,
+        levels
     from corrections
     qualify row_number() over (
         partition by model_id, preprocessing_id, kind, method
@@ -20,9 +21,16 @@ corrected as (
         corrected_scores.preprocessing_id,
         corrected_scores.correction_id,
         corrected_scores.method,
-        corrected_scores.corrected_age
+        corrected_scores.corrected_age,
+        -- rows of age, mean PAD, SD of PAD, n
+        cast(cast(coalesce(correction_folds.levels, in_force.levels) as json) as double[][]) as levels,
+        array_to_string(corrected_scores.flags, ' ') as flags
     from corrected_scores
     inner join in_force on corrected_scores.correction_id = in_force.correction_id
+    left join correction_folds
+        on
+            corrected_scores.correction_id = correction_folds.correction_id
+            and corrected_scores.fold = correction_folds.fold
 )
 
 select
@@ -42,8 +50,18 @@ select
     corrected.correction_id,
     corrected.method as correction_method,
     corrected.corrected_age as spine_age_corrected,
+    corrected.flags as correction_flags,
     scores.spine_age - images.age_years as pad_raw,
     corrected.corrected_age - images.age_years as pad_corrected,
+    -- Zhang's z of an age-level correction: PAD in SDs of its year of age; never added to an age
+    (corrected.corrected_age - images.age_years) / list_extract(
+        corrected.levels,
+        1 + cast(
+            least(
+                greatest(floor(images.age_years) - corrected.levels[1][1], 0), len(corrected.levels) - 1
+            ) as bigint
+        )
+    )[3] as pad_z,
     array_to_string(list_concat(files.flags, pixel_facts.flags), ' ') as flags
 from scores
 inner join known_images as images on scores.sop_instance_uid = images.sop_instance_uid

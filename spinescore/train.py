@@ -126,11 +126,13 @@ def _make_module(
 ) -> SpineAgeTraining:
     from spinescore.shell.training.batches import PartImages
     from spinescore.shell.training.lightning_module import Recipe, SpineAgeTraining
-    from spinescore.shell.training.starting import check_initial, start_network
+    from spinescore.shell.training.starting import check_canvas, check_initial, start_network
 
     if request.initial is not None:
-        ages = request.cache.table["age_years"].to_numpy()
-        check_initial(request.initial, request.description, request.cache.spec, ages)
+        check_initial(request.initial, request.description, request.cache.spec)
+    for stage in request.stages:
+        spec = request.cache.spec
+        check_canvas(request.description, spec.height // stage.shrink, spec.width // stage.shrink)
     return SpineAgeTraining(
         start_network(
             request.description,

@@ -4,7 +4,7 @@
 
 Two CPU cores and about three quarters of an hour suffice. It may be killed and started again
 at any time with the same arguments: rendering and training go on where they were, and
-the best bundle so far is written after every epoch. (At a quarter of the canvas' sides the network
+the bundle of the best epoch is written at the end. (At a quarter of the canvas' sides the network
 finds within minutes what age looks like, which at full size takes it hours.)
 """
 

@@ -45,7 +45,7 @@ def train(
         typer.Option(
             "--from",
             metavar="BUNDLE",
-            help="Begin with a bundle's weights, whatever [train] initial_bundle says.",
+            help="Begin with a bundle's weights, whatever `initial_bundle` says.",
         ),
     ] = None,
     finish: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -36,9 +36,11 @@ def prepare_training(warehouse: Warehouse, study: Study, place: TrainingPlace) -
     Raises
     ------
     TrainingError
-        If the database holds no image to train on, the canvas cannot be, or a part is empty.
+        If the database holds no image to train on, the canvas cannot be, a part is empty, or an initial
+        bundle does not fit.
     """
-    cache, synthetic = load_training_images(warehouse, study, place.work / "images")
+    spec = _choose_spec(study, place.initial)
+    cache, synthetic = load_training_images(warehouse, study, spec, place.work / "images")
     settings = study.train
     request = TrainingRequest(
         cache=cache,
@@ -78,7 +80,23 @@ def prepare_training(warehouse: Warehouse, study: Study, place: TrainingPlace) -
     return request
 
 
-def load_training_images(warehouse: Warehouse, study: Study, folder: Path) -> tuple[ImageCache, bool]:
+def _choose_spec(study: Study, initial: Bundle | None) -> PreprocessingSpec:
+    """Return the preprocessing: the study's canvas, and all else as an initial bundle has it."""
+    base = PreprocessingSpec() if initial is None else initial.spec
+    try:
+        spec = replace(base, height=study.train.height, width=study.train.width)
+    except ValueError as error:
+        raise TrainingError(f"[train] height and width: {error}.", "Exchange or correct them.") from None
+    if initial is not None:
+        from spinescore.shell.training.starting import check_initial
+
+        check_initial(initial, describe_bundle(study, "", 0, synthetic=False), spec)
+    return spec
+
+
+def load_training_images(
+    warehouse: Warehouse, study: Study, spec: PreprocessingSpec, folder: Path
+) -> tuple[ImageCache, bool]:
     """Decode and preprocess every image a network can learn from, once, into ``folder``.
 
     Returns
@@ -91,7 +109,7 @@ def load_training_images(warehouse: Warehouse, study: Study, folder: Path) -> tu
     Raises
     ------
     TrainingError
-        If the database holds no image with a subject and an age in range, or the canvas cannot be.
+        If the database holds no image with a subject and an age in range.
     """
     settings = study.train
     rows = warehouse.fetch(
@@ -115,10 +133,6 @@ def load_training_images(warehouse: Warehouse, study: Study, folder: Path) -> tu
         )
         for row in rows.iter_rows(named=True)
     ]
-    try:
-        spec = PreprocessingSpec(height=settings.height, width=settings.width)
-    except ValueError as error:
-        raise TrainingError(f"[train] height and width: {error}.", "Exchange or correct them.") from None
     cache = build_cache(items, spec, folder, workers=os.cpu_count() or 1)
     return cache, bool(rows["synthetic"].any())
 

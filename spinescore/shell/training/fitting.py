@@ -53,6 +53,7 @@ def fit_network(module: SpineAgeTraining, hardware: Hardware) -> None:
             ) from error
         finally:
             module.listen = listen
+            _end_processes(trainer)
 
 
 def check_hardware(hardware: Hardware) -> None:
@@ -83,6 +84,15 @@ def check_hardware(hardware: Hardware) -> None:
 def is_on_gpu(hardware: Hardware) -> bool:
     """Tell whether training happens on a GPU."""
     return hardware.accelerator != "cpu" and torch.cuda.is_available()
+
+
+def _end_processes(trainer: Trainer) -> None:
+    """Let no process train on after the one that started it has stopped."""
+    processes = getattr(trainer.strategy.launcher, "procs", ())
+    for process in processes:
+        if process.is_alive():
+            process.kill()
+            process.join()
 
 
 def _in_processes(hardware: Hardware) -> bool:
@@ -153,9 +163,14 @@ def _relayed(module: SpineAgeTraining, hardware: Hardware) -> Iterator[None]:
         return
     queue, listen = get_context("spawn").SimpleQueue(), module.listen
 
+    failures: list[Exception] = []
+
     def relay() -> None:
         while (said := queue.get()) is not None:
-            listen(*said)
+            try:
+                listen(*said)
+            except Exception as failure:  # noqa: BLE001 - raised below; a full queue would halt training
+                failures.append(failure)
 
     thread = threading.Thread(target=relay, daemon=True)
     module.listen = _Sender(queue)
@@ -165,6 +180,8 @@ def _relayed(module: SpineAgeTraining, hardware: Hardware) -> Iterator[None]:
     finally:
         queue.put(None)
         thread.join()
+    if failures:
+        raise failures[0]
 
 
 @contextmanager

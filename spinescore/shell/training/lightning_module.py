@@ -244,7 +244,7 @@ class SpineAgeTraining(LightningModule):
             short = -(-n // world) - places.numel()
             places = torch.cat([places, places[:1].expand(short)])
             logits = torch.cat([logits, logits[:1].expand(short, -1)])
-            places, logits = (gathered.flatten(0, 1) for gathered in self.all_gather((places, logits)))
+            places, logits = _gather(places), _gather(logits)
         ordered = logits.new_empty(n, logits.shape[1])
         ordered[places] = logits
         return ordered.cpu()
@@ -326,3 +326,10 @@ class SpineAgeTraining(LightningModule):
         """Add where the run is, in place of Lightning's own counters."""
         checkpoint.pop("loops", None)
         checkpoint |= {"run": self.recipe.run, "position": self.position.to_text()}
+
+
+def _gather(mine: Tensor) -> Tensor:
+    """Return the rows of all devices' tensors, which are of one shape."""
+    found = [torch.empty_like(mine) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(found, mine.contiguous())
+    return torch.cat(found)

@@ -85,9 +85,7 @@ class _Claim:
     reason: str
 
 
-def check_initial(
-    bundle: Bundle, description: BundleDescription, spec: PreprocessingSpec, ages: NDArray[np.float64]
-) -> None:
+def check_initial(bundle: Bundle, description: BundleDescription, spec: PreprocessingSpec) -> None:
     """Refuse an initial bundle that the run cannot go on from.
 
     Parameters
@@ -96,21 +94,18 @@ def check_initial(
         Whose weights to begin with.
     description, spec
         What is to be trained.
-    ages : ndarray
-        Of all images to be used, years.
 
     Raises
     ------
     TrainingError
         With every difference, why it matters, and what to set.
     """
-    n_classes = (bundle.first_age, bundle.n_classes)
     claims = (
         _Claim("backbone", description.backbone, bundle.backbone, "its layers have other shapes"),
         _Claim(
             "first_age, n_classes",
             (description.first_age, description.n_classes),
-            n_classes,
+            (bundle.first_age, bundle.n_classes),
             "each output stands for one year of age, and would come to mean another",
         ),
         _Claim(
@@ -128,13 +123,25 @@ def check_initial(
             f"Training cannot begin with {bundle.path}, which has " + "; ".join(wrong) + ".",
             "Set the bundle's own values in [train], or train without an initial bundle.",
         )
-    outside = int(((ages < bundle.first_age) | (ages >= bundle.first_age + bundle.n_classes)).sum())
-    if outside:
-        raise TrainingError(
-            f"{outside} image(s) are of ages that {bundle.path} cannot tell: it knows "
-            f"{bundle.first_age} to {bundle.first_age + bundle.n_classes - 1} years.",
-            "Leave those images out, or train without an initial bundle.",
-        )
+
+
+def check_canvas(description: BundleDescription, height: int, width: int) -> None:
+    """Refuse images that the network's layers would shrink to less than their kernels.
+
+    Raises
+    ------
+    TrainingError
+        If images of this size, pixels, cannot pass.
+    """
+    with torch.device("meta"), torch.no_grad():  # shapes only: nothing is computed
+        network = SpineAgeNetwork(description.backbone, description.n_classes).eval()
+        try:
+            network(torch.empty(1, 1, height, width))
+        except RuntimeError as error:
+            raise TrainingError(
+                f"Images of {height} x {width} pixels are too small for {description.backbone}.",
+                "Set a larger height and width in [train].",
+            ) from error
 
 
 def _say(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from spinescore.shell.training.lightning_module import SpineAgeTraining
     from spinescore.shell.training.position import Position
 
+CURVES_EVERY_S = 60.0
 Announce = Callable[[dict[str, Any]], None]
 Advance = Callable[[Progressed], None]
 
@@ -58,7 +60,7 @@ def train(
     parts = request.split_images()
     position = read_position(request.work, request.identify())
     request.work.mkdir(parents=True, exist_ok=True)
-    history = list(position.history)
+    history, drawn = list(position.history), [time.monotonic()]
 
     def listen(event: str, content: Any) -> None:
         if event == "step":
@@ -66,6 +68,9 @@ def train(
             return
         history.append(content)
         _write_metrics(request.work, history)
+        if time.monotonic() - drawn[0] > CURVES_EVERY_S:
+            write_learning_curves(request, history)
+            drawn[0] = time.monotonic()
         announce(content)
 
     if position.epoch < len(list_epochs(request.stages)) and not position.stopped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,7 +66,10 @@ def train(
     if finish:
         finish_training(request)
     else:
-        _train(request, output, lines, f"spinescore train {study_file} --output {bundle}")
+        command = ["spinescore", "train", str(study_file), "--output", str(bundle)]
+        command += [] if work is None else ["--work", str(work)]
+        command += [] if initial is None else ["--from", initial]
+        _train(request, output, lines, shlex.join(command))
     _report(request, output, lines)
 
 

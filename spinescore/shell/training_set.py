@@ -19,6 +19,7 @@ from spinescore.shell.training.model_card import write_model_card
 from spinescore.shell.training.request import Hardware, TrainingRequest
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
+from spinescore.study.sections import TrainSection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +42,22 @@ def prepare_training(warehouse: Warehouse, study: Study, place: TrainingPlace) -
     """
     spec = _choose_spec(study, place.initial)
     cache, synthetic = load_training_images(warehouse, study, spec, place.work / "images")
-    settings = study.train
-    request = TrainingRequest(
+    description = describe_bundle(
+        study, place.output.name, cache.table.height, synthetic=synthetic, initial=place.initial
+    )
+    request = _request(study.train, place, cache, description)
+    store_parts(warehouse, request)
+    return request
+
+
+def _request(
+    settings: TrainSection, place: TrainingPlace, cache: ImageCache, description: BundleDescription
+) -> TrainingRequest:
+    return TrainingRequest(
         cache=cache,
         work=place.work / "run",
         output=place.output,
-        description=describe_bundle(
-            study, place.output.name, cache.table.height, synthetic=synthetic, initial=place.initial
-        ),
+        description=description,
         model_card=write_model_card,
         stages=(
             Stage(
@@ -68,16 +77,18 @@ def prepare_training(warehouse: Warehouse, study: Study, place: TrainingPlace) -
         accumulate=settings.accumulate,
         patience=settings.patience,
         initial=place.initial,
-        hardware=Hardware(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            strategy=settings.strategy,
-            precision=settings.precision,
-            workers=settings.workers,
-        ),
+        hardware=_choose_hardware(settings),
     )
-    store_parts(warehouse, request)
-    return request
+
+
+def _choose_hardware(settings: TrainSection) -> Hardware:
+    return Hardware(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        strategy=settings.strategy,
+        precision=settings.precision,
+        workers=settings.workers,
+    )
 
 
 def _choose_spec(study: Study, initial: Bundle | None) -> PreprocessingSpec:

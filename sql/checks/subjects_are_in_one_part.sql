@@ -1,5 +1,5 @@
--- One row per subject and kind of image whose patient ids were put in several parts, or who was trained on
--- and is elsewhere too.
+-- One row per subject and kind of image whose patient ids were put in several parts, or whom the network saw
+-- in training and who is elsewhere too.
 with parts as (
     select
         splits.kind,
@@ -23,5 +23,5 @@ select
     count(distinct split) as n_parts
 from parts
 group by subject_id
-having bool_or(split = 'train') and not bool_and(split = 'train')
+having bool_or(split in ('train', 'validation')) and count(distinct split) > 1
 order by subject_id, kind

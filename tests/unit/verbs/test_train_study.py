@@ -92,6 +92,20 @@ def test_the_command_says_what_it_made(folder: Path, said: dict[str, Any]) -> No
     assert "Traceback" not in again.stdout
 
 
+def test_stopped_the_command_says_how_to_go_on(
+    folder: Path, said: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    assert said
+    monkeypatch.setattr("spinescore.train.train", stopped)
+    done = run("train", folder / "study.toml", "--output", folder / "bundle")
+    assert done.exit_code == 130
+    assert f"To go on: spinescore train {folder}/study.toml --output {folder}/bundle" in done.stderr
+    assert "--finish" in done.stderr
+
+
 def test_cohorts_of_the_model_see_the_parts_that_training_stored(folder: Path, said: dict[str, Any]) -> None:
     bundle = load_bundle(Path(said["bundle"]))
     with open_warehouse(folder / "c.duckdb") as warehouse:

@@ -42,7 +42,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True, slots=True)
 class _Application:
-    """A correction, and the rows of ``corrected_scores`` that it adds, changes and leaves without a score."""
+    """A correction, the rows of ``corrected_scores`` that it makes, and those stored that no longer hold."""
 
     correction: Correction
     new: pl.DataFrame
@@ -272,9 +272,10 @@ def _apply(warehouse: Warehouse, correction: Correction) -> _Application:
     ).fill_null(value=False)
     uid = "sop_instance_uid"
     joined = corrected.join(stored, on=uid, how="left", suffix="_stored", maintain_order="left")
-    new = joined.filter(~same).select(corrected.columns)
-    without_score = stored.join(corrected, on=uid, how="anti")
-    return _Application(correction, new, pl.concat([new.select(uid), without_score.select(uid)]))
+    new = joined.filter(~same)
+    changed = new.filter(pl.col("corrected_age_stored").is_not_null()).select(uid)
+    without_score = stored.join(corrected, on=uid, how="anti").select(uid)
+    return _Application(correction, new.select(corrected.columns), pl.concat([changed, without_score]))
 
 
 def _flags(correction: Correction, outside: pl.Series) -> pl.Expr:
@@ -293,7 +294,7 @@ def _flags(correction: Correction, outside: pl.Series) -> pl.Expr:
 
 def _anything_new(warehouse: Warehouse, applied: Sequence[_Application], key: ModelKey) -> bool:
     """Whether a score is to be corrected anew, or the newest stored correction of a kind is another."""
-    if any(application.stale.height for application in applied):
+    if any(application.new.height or application.stale.height for application in applied):
         return True
     for correction in (application.correction for application in applied):
         in_force = warehouse.fetch(

@@ -46,7 +46,8 @@ def draw_fit(correction: Correction) -> list[str]:
     values = [value for cell in cells for value in (cell.mean, cell.mean_after)]
     lowest, highest = min(0.0, *values), max(0.0, *values)
     step = _round_step((highest - lowest) or 1.0)
-    lowest, highest = step * math.floor(lowest / step), step * math.ceil(highest / step)
+    lowest = step * math.floor(lowest / step)
+    highest = max(step * math.ceil(highest / step), lowest + step)
     left, right = cells[0].first, cells[-1].last + 1
     canvas = [[" "] * PLOT_COLUMNS for _ in range(PLOT_ROWS)]
 
@@ -66,7 +67,7 @@ def draw_fit(correction: Correction) -> list[str]:
     for cell in cells:
         place(middle_of(cell), cell.mean, BEFORE)
         place(middle_of(cell), cell.mean_after, AFTER)
-    head = f"  PAD, years   {BEFORE} before  {AFTER} after  {BOTH} both  {FIT} fit"
+    head = f"  PAD by age, years   {BEFORE} before  {AFTER} after  {BOTH} both  {FIT} fit"
     return [head, *_with_axes(canvas, (lowest, highest), step, (left, right))]
 
 
@@ -170,7 +171,7 @@ def _with_axes(
         axis[column] = "┬"
         labels[column : column + len(str(age))] = str(age)
     yield f"  {'':>7} └{''.join(axis)}"
-    yield f"  {'':>8} {''.join(labels).rstrip()}  age, years"
+    yield f"  {'':>8} {''.join(labels)}".rstrip()
 
 
 def _signed(value: float) -> str:

@@ -320,7 +320,7 @@ class SpineAgeTraining(LightningModule):
     def _save(self) -> None:
         self._share_sums()
         self.trainer.save_checkpoint(self.recipe.work / CHECKPOINT, weights_only=False)
-        self._saved = time.monotonic()
+        self._saved = self._mark = time.monotonic()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add where the run is, in place of Lightning's own counters."""

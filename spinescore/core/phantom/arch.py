@@ -10,6 +10,7 @@ from spinescore.core.phantom.canvas import Floats, Grid, capsule_distance, fill_
 from spinescore.core.phantom.spine import LEVELS, Spine, Vertebra
 
 LUMBAR_ARCHES = 6  # the arch of T12 looks lumbar
+ARCH_REACH_MM = 80.0
 Piece = tuple[tuple[float, float, float, float], tuple[float, float], float, float]
 
 
@@ -19,6 +20,8 @@ def add_arch(bone: Floats, grid: Grid, vertebra: Vertebra, spine: Spine, rng: np
     depth, tall = vertebra.depth_mm / 2, vertebra.posterior_mm
     lumbar = LEVELS.index(vertebra.level) < LUMBAR_ARCHES
     off = rng.normal(0, 0.8, 2)
+    if not grid.reaches(vertebra.y_mm, ARCH_REACH_MM):
+        return
     soft = max(2.0, 2.0 * grid.spacing_mm)
     density = 0.5 + 0.5 * spine.signs["bone_density"]
     cos, sin = math.cos(vertebra.tilt_rad), math.sin(vertebra.tilt_rad)

@@ -43,6 +43,11 @@ class Grid:
             -(-self.columns // factor),
         )
 
+    def reaches(self, y_mm: float, reach_mm: float) -> bool:
+        """Tell whether anything within ``reach_mm`` of a height lies in the field."""
+        bottom_mm = self.top_mm + self.rows * self.spacing_mm
+        return self.top_mm - reach_mm < y_mm < bottom_mm + reach_mm
+
     def window(self, x_mm: float, y_mm: float, reach: tuple[float, float, float, float]) -> Window | None:
         """Return the pixels of a box (left, right, up, down, mm) about a point; None when it lies outside."""
         first_column = max(math.floor((x_mm - reach[0] - self.left_mm) / self.spacing_mm), 0)

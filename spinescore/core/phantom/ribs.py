@@ -20,6 +20,7 @@ SHARES = {1: 0.62, 2: 0.8, 11: 0.62, 12: 0.42}  # how much of the curve the shor
 GREY_PER_UNIT = 0.0020
 BAND, ANGLE, UPPER_CORTEX, LOWER_CORTEX = 38, 58, 64, 52
 CORTEX_MM = 1.6
+RIB_MARGIN_MM = 40.0
 
 
 def add_ribs(bone: Floats, grid: Grid, spine: Spine, rng: np.random.Generator) -> None:
@@ -33,6 +34,8 @@ def add_ribs(bone: Floats, grid: Grid, spine: Spine, rng: np.random.Generator) -
         draw = ImageDraw.Draw(layer)
         for i, level in enumerate(LEVELS[5:17]):
             x, y = _trace_rib(spine, level, enlarged, float(turns[side]), jitter[side, i])
+            if not grid.reaches((y.min() + y.max()) / 2, np.ptp(y) / 2 + RIB_MARGIN_MM):
+                continue
             _draw_rib(draw, x, y + sides[side], enlarged * spine.size, grid)
         laid = layer.filter(ImageFilter.GaussianBlur(blur_mm / grid.spacing_mm))
         bone += np.asarray(laid, np.float32) * np.float32(GREY_PER_UNIT * density)

@@ -18,6 +18,7 @@ from spinescore.core.phantom.arch import add_arch
 from spinescore.core.phantom.beam import expose_radiograph
 from spinescore.core.phantom.canvas import Floats, Grid, resize
 from spinescore.core.phantom.densitometer import expose_vfa
+from spinescore.core.phantom.mark import draw_mark
 from spinescore.core.phantom.metal import add_metal
 from spinescore.core.phantom.pelvis import add_pelvis
 from spinescore.core.phantom.person import Person
@@ -32,6 +33,7 @@ from spinescore.domain import Kind
 FINEST_MM = 0.5  # anatomy is laid down no finer than this, and on larger images no finer than
 FINEST_LARGE_MM = 0.3
 LARGE_ROWS = 1600
+MARK_MARGIN = 24  # pixels about the mark that stay clear of vertebrae
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +103,21 @@ def place_field(spine: Spine, acquisition: Acquisition) -> Grid:
     y = first.y_mm + share * (second.y_mm - first.y_mm) + acquisition.offset_mm[1]
     seen = [v.x_mm for v in spine.vertebrae if abs(v.y_mm - y) < tall / 2]
     x = (min(seen) + max(seen)) / 2 + 6.0 + acquisition.offset_mm[0]
+    x += _make_room_for_mark(spine, acquisition, x, y)
     rows, columns = max(math.ceil(tall / spacing), 8), max(math.ceil(wide / spacing), 8)
     return Grid(x - (columns - 1) / 2 * spacing, y - (rows - 1) / 2 * spacing, spacing, rows, columns)
+
+
+def _make_room_for_mark(spine: Spine, acquisition: Acquisition, x: float, y: float) -> float:
+    """Return how far, mm, the field about (x, y) has to move so that the mark covers no vertebra."""
+    tall, wide = acquisition.field_mm
+    mark = draw_mark(acquisition.rows).shape
+    height, width = ((side + MARK_MARGIN) * acquisition.spacing_mm for side in mark)
+    towards = 1.0 if acquisition.facing_right else -1.0  # the mark lies at the lower left of the picture
+    edge = x + towards * wide / 2
+    lowest = [v for v in spine.vertebrae if y + tall / 2 - height - v.anterior_mm / 2 < v.y_mm < y + tall / 2]
+    room = [towards * (edge - v.x_mm) - v.depth_mm / 2 for v in lowest]
+    return towards * max([0.0, *(width - r for r in room)])
 
 
 def lay_anatomy(

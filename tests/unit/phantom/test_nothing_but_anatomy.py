@@ -21,7 +21,7 @@ from spinescore.core.phantom.person import draw_people
 from spinescore.core.phantom.radiograph import picture
 from spinescore.core.phantom.randomness import open_generator
 
-SEED, N_EACH, ROWS = 41, 75, 100
+SEED, N_EACH, ROWS = 41, 75, 120
 FOLDS, SHUFFLES = 8, 400
 PENALTIES = (0.03, 0.3)  # of the kernel's mean eigenvalue
 CHANCE = 0.01  # a p value below this would be a leak; six are looked at

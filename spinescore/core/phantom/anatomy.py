@@ -1,8 +1,4 @@
-"""The ageing spine as geometry: from a person to vertebrae, sacrum and aorta in millimetres.
-
-Coordinates: x grows towards the back, y downwards; the subject faces left. The
-origin lies at the middle of the upper endplate of the sacrum.
-"""
+"""The ageing spine as geometry: from a person to vertebrae, sacrum and aorta in millimetres."""
 
 from __future__ import annotations
 
@@ -11,14 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from spinescore.core.phantom.fracture import break_vertebrae
 from spinescore.core.phantom.person import Person
 from spinescore.core.phantom.randomness import open_generator
+from spinescore.core.phantom.spine import LEVELS, Plaque, Spine, Vertebra
 
 # fmt: off
-LEVELS = (
-    "L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8",
-    "T7", "T6", "T5", "T4", "T3", "T2", "T1", "C7", "C6", "C5",
-)
 DEPTH_MM = (
     34.5, 34.5, 34.0, 33.3, 32.3, 31.2, 30.2, 29.2, 28.5, 27.8,
     27.0, 26.0, 25.0, 24.0, 23.0, 22.0, 20.0, 18.5, 18.0, 17.5,
@@ -35,9 +29,8 @@ DISC_MM = (
 # fmt: on
 LORDOSIS_SHARE = (0.30, 0.25, 0.19, 0.15, 0.11)
 KYPHOSIS_SHARE = (0.06, 0.08, 0.10, 0.12, 0.14, 0.14, 0.13, 0.12, 0.11, 0.05, -0.05, -0.15, -0.2, -0.2, -0.2)
-# fractures seek the thoracolumbar junction first; every field of view shows these four
-FIRST_FRACTURE = {"L1": 0.36, "T12": 0.32, "L2": 0.18, "T11": 0.14}
-MORE_FRACTURES = ("T8", "T7", "T9", "T11", "T12", "L1", "L2", "L3", "L4")
+TRACTION_SHARE = 0.3  # of spurs: level and a little off the endplate; the others are claws
+BRIDGING_MM = 9.0  # a spur this long meets the next vertebra's
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,56 +48,20 @@ class AgeingSign:
 
 
 SIGNS: dict[str, AgeingSign] = {
-    "disc_height": AgeingSign(1.0, 0.36, 5.0),
-    "osteophyte_mm": AgeingSign(1.2, 10.0, 5.0),
-    "bone_density": AgeingSign(1.35, 0.50, 5.5),
-    "trabecular_contrast": AgeingSign(0.05, 0.30, 6.0),
-    "kyphosis_deg": AgeingSign(28.0, 60.0, 6.0),
-    "lordosis_deg": AgeingSign(57.0, 35.0, 6.5),
-    "endplate_sclerosis": AgeingSign(0.75, 2.3, 5.5),
-    "endplate_concavity_mm": AgeingSign(0.9, 3.4, 6.0),
-    "aortic_calcification": AgeingSign(0.0, 1.0, 6.0),
-    "facet_arthrosis": AgeingSign(0.85, 1.9, 5.5),
-    "body_widening": AgeingSign(0.97, 1.11, 6.0),
-    "anterior_wedging": AgeingSign(0.0, 0.13, 6.0),
+    "disc_height": AgeingSign(1.08, 0.28, 3.4),
+    "osteophyte_mm": AgeingSign(0.6, 12.0, 3.4),
+    "bone_density": AgeingSign(1.50, 0.42, 3.6),
+    "trabecular_contrast": AgeingSign(0.08, 0.42, 4.5),
+    "kyphosis_deg": AgeingSign(22.0, 70.0, 3.6),
+    "lordosis_deg": AgeingSign(60.0, 31.0, 4.2),
+    "endplate_sclerosis": AgeingSign(0.6, 2.7, 3.8),
+    "endplate_concavity_mm": AgeingSign(0.7, 4.2, 4.2),
+    "aortic_calcification": AgeingSign(0.0, 1.0, 3.8),
+    "facet_arthrosis": AgeingSign(0.8, 2.2, 4.0),
+    "body_widening": AgeingSign(0.94, 1.17, 3.8),
+    "anterior_wedging": AgeingSign(0.0, 0.17, 4.0),
 }
 OSTEOPOROSIS_YEARS = 5.0  # how much older the bone of a person with osteoporosis looks
-
-
-@dataclass(frozen=True, slots=True)
-class Vertebra:
-    """One vertebra; lengths in mm, ``tilt_rad`` is the forward lean of its upward axis."""
-
-    level: str
-    x_mm: float
-    y_mm: float
-    tilt_rad: float
-    depth_mm: float
-    anterior_mm: float
-    posterior_mm: float
-    concavity_mm: float
-    osteophytes_mm: tuple[float, float]
-    oblique_mm: float
-    sclerosis: float
-    fractured: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Spine:
-    """All that is drawn of one person, in mm and in units of normal bone."""
-
-    signs: dict[str, float]
-    vertebrae: tuple[Vertebra, ...]
-    sacral_slope_rad: float
-    size: float
-    plaques: tuple[tuple[float, float, float, float], ...]
-    belly_mm: float
-    back_mm: float
-    width_mm: float
-
-    def find(self, level: str) -> Vertebra:
-        """Return the vertebra of that level."""
-        return self.vertebrae[LEVELS.index(level)]
 
 
 def draw_signs(person: Person, *, seed: int) -> dict[str, float]:
@@ -128,7 +85,7 @@ def build_spine(person: Person, *, seed: int) -> Spine:
     slope = math.radians(float(np.clip(rng.normal(0.78 * signs["lordosis_deg"], 2.5), 15, 60)))
     shapes = [_shape_vertebra(i, signs, size, rng) for i in range(len(LEVELS))]
     if person.prevalent_vertebral_fracture:
-        shapes = _break_vertebrae(shapes, rng)
+        shapes = break_vertebrae(shapes, rng)
     vertebrae = _stack(shapes, signs, size, slope, rng)
     fat = (person.bmi - 24.0) * size
     return Spine(
@@ -147,7 +104,13 @@ def tilt_spine(spine: Spine, tilt_rad: float) -> Spine:
     """Return the spine turned about the sacrum, as a subject lies a little askew."""
     cos, sin = math.cos(tilt_rad), math.sin(tilt_rad)
     plaques = tuple(
-        (x * cos + y * sin, -x * sin + y * cos, length, strength) for x, y, length, strength in spine.plaques
+        replace(
+            p,
+            x_mm=p.x_mm * cos + p.y_mm * sin,
+            y_mm=-p.x_mm * sin + p.y_mm * cos,
+            along_rad=p.along_rad + tilt_rad,
+        )
+        for p in spine.plaques
     )
     return replace(
         spine,
@@ -174,33 +137,15 @@ def _shape_vertebra(i: int, signs: dict[str, float], size: float, rng: np.random
         osteophytes_mm=(float(spurs[0]), float(spurs[1])),
         oblique_mm=float(rng.normal(0.0, 1.0)),
         sclerosis=max(signs["endplate_sclerosis"] * float(rng.normal(1.0, 0.12)), 0.4),
-        fractured=False,
+        traction=(bool(rng.random() < TRACTION_SHARE), bool(rng.random() < TRACTION_SHARE)),
+        vacuum=_draw_vacuum(signs["disc_height"], i, rng),
     )
 
 
-def _break_vertebrae(shapes: list[Vertebra], rng: np.random.Generator) -> list[Vertebra]:
-    """Crush one to three vertebrae: wedge, biconcave or crush, Genant grade 2 or 3."""
-    broken = {str(rng.choice(list(FIRST_FRACTURE), p=list(FIRST_FRACTURE.values())))}
-    more = int(rng.choice([0, 1, 2], p=[0.5, 0.3, 0.2]))
-    broken |= {str(level) for level in rng.choice(MORE_FRACTURES, size=more)}
-    return [_break(shape, rng) if shape.level in broken else shape for shape in shapes]
-
-
-def _break(shape: Vertebra, rng: np.random.Generator) -> Vertebra:
-    kind = rng.choice(["wedge", "biconcave", "crush"], p=[0.55, 0.2, 0.25])
-    loss = float(rng.uniform(0.32, 0.55))
-    anterior = {"wedge": loss, "biconcave": 0.12, "crush": loss}[str(kind)]
-    posterior = {"wedge": 0.08, "biconcave": 0.08, "crush": loss * 0.8}[str(kind)]
-    deeper = 0.42 * loss * shape.posterior_mm if kind == "biconcave" else 0.8
-    return replace(
-        shape,
-        anterior_mm=shape.anterior_mm * (1 - anterior),
-        posterior_mm=shape.posterior_mm * (1 - posterior),
-        concavity_mm=shape.concavity_mm + deeper,
-        depth_mm=shape.depth_mm * 1.04,
-        sclerosis=shape.sclerosis * 1.25,
-        fractured=True,
-    )
+def _draw_vacuum(disc_height: float, i: int, rng: np.random.Generator) -> float:
+    """Return the share of a disc that holds gas: lumbar, and only where it is far gone."""
+    drawn = float(rng.random())
+    return float(np.clip(1.6 * (0.62 - disc_height) + 0.5 * (drawn - 0.5), 0, 0.6)) if i < 5 else 0.0
 
 
 def _stack(
@@ -246,18 +191,22 @@ def _turn(vertebrae: tuple[Vertebra, ...], tilt_rad: float) -> tuple[Vertebra, .
 
 def _draw_plaques(
     vertebrae: tuple[Vertebra, ...], extent: float, rng: np.random.Generator
-) -> tuple[tuple[float, float, float, float], ...]:
-    """Draw aortic plaques in front of L1-L4: (x, y, length, strength); more and longer with age."""
-    slots = rng.random((36, 4))
+) -> tuple[Plaque, ...]:
+    """Draw plaques on both walls of the aorta before T12-L4; more, longer and denser with age."""
+    levels = vertebrae[1:7]
+    ys = np.array([v.y_mm for v in levels])
+    front = np.array([v.x_mm - v.depth_mm / 2 for v in levels])
+    bow = float(rng.uniform(2.0, 9.0))
     plaques = []
-    for i, (threshold, along, length, strength) in enumerate(slots):
-        if (i + 0.5 + 1.5 * (threshold - 0.5)) / len(slots) >= extent:
+    for i, (threshold, along, length, strength, off) in enumerate(rng.random((44, 5))):
+        if (i + 0.5 + 1.5 * (threshold - 0.5)) / 44 >= extent:
             continue
-        t = 3.6 * along
-        low, high = vertebrae[1 + int(t)], vertebrae[2 + int(t)]
-        share = t - int(t)
-        wall = 7.0 if i % 2 else 24.0
-        x = low.x_mm + share * (high.x_mm - low.x_mm) - low.depth_mm / 2 - wall
-        y = low.y_mm + share * (high.y_mm - low.y_mm)
-        plaques.append((float(x), float(y), float(5 + 12 * length), float(0.6 + 0.6 * strength)))
+        t = 0.15 + 4.6 * along**0.8
+        bulge = bow * math.sin(math.pi * t / 5)
+        wall = (6.0 if i % 2 else 25.0 - 0.9 * (4.6 - t)) + bulge + 4.0 * (off - 0.5)
+        x, y = (float(np.interp(t, range(6), values)) for values in (front, ys))
+        ahead, further = (float(np.interp(t + 0.3, range(6), values)) for values in (front, ys))
+        length_mm = float(3 + (5 + 9 * extent) * length)
+        along_rad = math.atan2(ahead - x, y - further) * -1.0
+        plaques.append(Plaque(x - wall, y, length_mm, float(0.5 + 0.7 * strength), along_rad))
     return tuple(plaques)

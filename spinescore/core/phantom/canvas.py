@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+from scipy import ndimage
 
 Floats = npt.NDArray[np.float32]
 
@@ -40,6 +42,11 @@ class Grid:
             -(-self.rows // factor),
             -(-self.columns // factor),
         )
+
+    def reaches(self, y_mm: float, reach_mm: float) -> bool:
+        """Tell whether anything within ``reach_mm`` of a height lies in the field."""
+        bottom_mm = self.top_mm + self.rows * self.spacing_mm
+        return self.top_mm - reach_mm < y_mm < bottom_mm + reach_mm
 
     def window(self, x_mm: float, y_mm: float, reach: tuple[float, float, float, float]) -> Window | None:
         """Return the pixels of a box (left, right, up, down, mm) about a point; None when it lies outside."""
@@ -100,3 +107,35 @@ def capsule_distance(u: Floats, v: Floats, ends: Box, radii: tuple[float, float]
     distance = np.sqrt(across * across + beside * beside)
     depth: Floats = radii[0] + along * (radii[1] - radii[0]) - distance
     return depth
+
+
+def resize(values: Floats, rows: int, columns: int) -> Floats:
+    """Resize bilinearly (Pillow's, which averages when it shrinks)."""
+    image = Image.fromarray(np.ascontiguousarray(values))
+    return np.asarray(image.resize((columns, rows), Image.Resampling.BILINEAR), np.float32)
+
+
+def smooth(values: Floats, sigma_px: float) -> Floats:
+    """Blur broadly by way of a shrunken copy: what scatter and dynamic range compression need."""
+    factor = max(int(sigma_px / 3), 1)
+    rows, columns = values.shape
+    small = resize(values, max(rows // factor, 4), max(columns // factor, 4))
+    blurred = ndimage.gaussian_filter(small, sigma_px / factor, mode="nearest")
+    return resize(blurred, rows, columns)
+
+
+def grow_mesh(
+    rng: np.random.Generator, shape: tuple[int, int], sigma_px: tuple[float, float] | float
+) -> Floats:
+    """Return a wrapping random field of mean 0 and SD 1, as coarse as a Gaussian of ``sigma_px``."""
+    noise = rng.standard_normal(shape, dtype=np.float32)
+    mesh: Floats = ndimage.gaussian_filter(noise, sigma_px, mode="wrap")
+    mesh /= mesh.std()
+    return mesh
+
+
+def ease(values: Floats | float, first: float, last: float) -> Floats:
+    """Return 0 before ``first`` and 1 after ``last`` with a smooth step between."""
+    share = np.clip((np.asarray(values, np.float32) - first) / (last - first), 0, 1)
+    step: Floats = share * share * (3 - 2 * share)
+    return step

@@ -1,4 +1,4 @@
-"""The burned-in word that every phantom image carries, the same in all of them."""
+"""Letters as bitmaps, and the burned-in word that every phantom image carries, the same in all of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,27 @@ GLYPHS = {
     "T": ("#####", "..#..", "..#..", "..#..", "..#..", "..#..", "..#.."),
     "O": (".###.", "#...#", "#...#", "#...#", "#...#", "#...#", ".###."),
     "M": ("#...#", "##.##", "#.#.#", "#.#.#", "#...#", "#...#", "#...#"),
+    "L": ("#....", "#....", "#....", "#....", "#....", "#....", "#####"),
+    "R": ("####.", "#...#", "#...#", "####.", "#.#..", "#..#.", "#...#"),
+    " ": (".....", ".....", ".....", ".....", ".....", ".....", "....."),
+    "1": ("..#..", ".##..", "..#..", "..#..", "..#..", "..#..", ".###."),
+    "2": (".###.", "#...#", "....#", "...#.", "..#..", ".#...", "#####"),
+    "3": (".###.", "#...#", "....#", "..##.", "....#", "#...#", ".###."),
+    "4": ("...#.", "..##.", ".#.#.", "#..#.", "#####", "...#.", "...#."),
+    "5": ("#####", "#....", "####.", "....#", "....#", "#...#", ".###."),
+    "6": (".###.", "#....", "#....", "####.", "#...#", "#...#", ".###."),
+    "7": ("#####", "....#", "...#.", "..#..", "..#..", ".#...", ".#..."),
+    "8": (".###.", "#...#", "#...#", ".###.", "#...#", "#...#", ".###."),
+    "9": (".###.", "#...#", "#...#", ".####", "....#", "....#", ".###."),
 }
 WORD = "PHANTOM"
 PIXELS_PER_LINE = 520  # image rows for each pixel of a glyph's stroke
+
+
+def draw_text(text: str) -> npt.NDArray[np.bool_]:
+    """Return a line of letters, seven dots high, lit where a stroke runs."""
+    lines = [".".join(GLYPHS[letter][i] for letter in text) for i in range(7)]
+    return np.array([[dot == "#" for dot in line] for line in lines])
 
 
 def draw_mark(rows: int) -> npt.NDArray[np.bool_]:
@@ -24,8 +42,7 @@ def draw_mark(rows: int) -> npt.NDArray[np.bool_]:
     >>> draw_mark(500).shape
     (9, 43)
     """
-    lines = [".".join(GLYPHS[letter][i] for letter in WORD) for i in range(7)]
-    bitmap = np.pad(np.array([[dot == "#" for dot in line] for line in lines]), 1)
+    bitmap = np.pad(draw_text(WORD), 1)
     return np.kron(bitmap, np.ones((enlarge := max(1, round(rows / PIXELS_PER_LINE)), enlarge), bool))
 
 

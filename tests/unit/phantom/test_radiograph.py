@@ -10,14 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spinescore.core.phantom.acquisition import (
+    METALS,
     RADIOGRAPH_DEVICES,
     VFA_DEVICES,
     draw_acquisition,
 )
-from spinescore.core.phantom.anatomy import HEIGHT_MM, LEVELS, SIGNS, build_spine, draw_signs, tilt_spine
+from spinescore.core.phantom.anatomy import SIGNS, build_spine, draw_signs, tilt_spine
+from spinescore.core.phantom.fracture import TYPES, grade_height_loss
 from spinescore.core.phantom.mark import draw_mark, place_mark
 from spinescore.core.phantom.person import draw_people
 from spinescore.core.phantom.radiograph import lay_anatomy, place_field, render
+from spinescore.core.phantom.vertebra import measure_body
 
 KINDS = ("radiograph", "vfa")
 
@@ -94,6 +97,18 @@ def test_acquisition_is_independent_of_age_sex_and_gap(people):
                     a.line_noise,
                     *a.window,
                     a.gamma,
+                    a.exposure == "under",
+                    a.exposure == "over",
+                    a.metal != "none",
+                    a.blades_rad,
+                    a.cut_off,
+                    a.heel,
+                    a.grid_lines,
+                    a.grid_period_px,
+                    len(a.marker),
+                    *a.marker_place,
+                    a.marker_rad,
+                    a.ruler,
                     a.device.bits_stored,
                     a.device.photometric == "MONOCHROME1",
                     a.device.manufacturer == "Phantomed",
@@ -145,15 +160,91 @@ def test_every_field_shows_the_thoracolumbar_junction(people, kind):
             assert 0 < v.y_mm - grid.top_mm < tall
 
 
-def test_a_prevalent_fracture_is_a_vertebra_of_reduced_height(people):
+def test_a_prevalent_fracture_is_a_broken_vertebra_and_nothing_else_is(people):
+    grades = set()
     for person in people:
-        spine = build_spine(person, seed=21)
-        broken = [v for v in spine.vertebrae if v.fractured]
+        broken = [v for v in build_spine(person, seed=21).vertebrae if v.fractured]
         assert bool(broken) == bool(person.prevalent_vertebral_fracture)
-        for v in broken:
-            middle = (v.anterior_mm + v.posterior_mm) / 2 - 2 * v.concavity_mm
-            normal = HEIGHT_MM[LEVELS.index(v.level)] * spine.size
-            assert min(v.anterior_mm, middle) < 0.8 * normal
+        assert all(v.fracture in TYPES for v in broken)
+        grades |= {(v.fracture, v.genant_grade) for v in broken}
+    assert grades == {(kind, grade) for kind in TYPES for grade in (1, 2, 3)}
+
+
+def measure_heights_mm(vertebra):
+    """Heights of the drawn body between its four corners and in the middle, counted on a fine raster."""
+    us = np.array([-1.0, 0.0, 1.0]) * vertebra.depth_mm / 2
+    step_mm = 0.01
+    vs = np.arange(-25, 25, step_mm)[:, None]
+    to_endplate, _ = measure_body(us[None, :], vs, vertebra)
+    return (to_endplate > 0).sum(axis=0) * step_mm
+
+
+def test_the_height_a_broken_vertebra_lost_is_that_of_its_genant_grade(people):
+    measured = 0
+    for person in people:
+        if not person.prevalent_vertebral_fracture:
+            continue
+        before = build_spine(replace(person, prevalent_vertebral_fracture=0), seed=21).vertebrae
+        for was, now in zip(before, build_spine(person, seed=21).vertebrae, strict=True):
+            was = replace(was, depth_mm=now.depth_mm)
+            lost = 1 - measure_heights_mm(now) / measure_heights_mm(was)
+            assert grade_height_loss(max(lost)) == now.genant_grade
+            front, middle, back = lost
+            if now.fracture == "wedge":
+                assert front > middle > back
+            elif now.fracture == "biconcave":
+                assert middle > max(front, back)
+            elif now.fracture == "crush":
+                assert min(lost) > 0.8 * max(lost)
+            measured += now.genant_grade > 0
+    assert measured > 100
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_long_fields_show_t4_to_s1(people, kind):
+    """A VFA scan is long unless it was cut short; of radiographs, the long cassettes are."""
+    seen = 0
+    for person in people:
+        acquisition = draw_acquisition(person.subject_id, kind=kind, seed=21)
+        if acquisition.field_mm[0] < (405 if kind == "vfa" else 505):
+            continue
+        spine = tilt_spine(build_spine(person, seed=21), acquisition.tilt_rad)
+        grid = place_field(spine, acquisition)
+        top, bottom = grid.top_mm, grid.top_mm + acquisition.field_mm[0]
+        highest = spine.find("T4").y_mm
+        seen += top < highest and bottom > (spine.find("L5").y_mm if kind == "vfa" else 0.0)
+        if kind == "radiograph":
+            assert top < highest
+            assert bottom > 0.0
+    assert seen > (400 if kind == "vfa" else 40)
+
+
+def test_about_as_many_images_are_cut_short_poorly_exposed_or_show_metal_as_the_page_says(people):
+    drawn = [draw_acquisition(p.subject_id, kind="radiograph", seed=21) for p in people]
+    three_sigma = 3 * np.sqrt(0.25 / len(people))
+    assert abs(np.mean([a.field_mm[0] < 310 for a in drawn]) - 0.10) < three_sigma * 0.6
+    assert abs(np.mean([a.exposure != "right" for a in drawn]) - 0.08) < three_sigma * 0.6
+    assert abs(np.mean([a.metal != "none" for a in drawn]) - 0.04) < three_sigma * 0.4
+    assert 0.15 < np.mean([a.grid_lines > 0 for a in drawn]) < 0.35
+    assert {a.metal for a in drawn} == set(METALS)
+    scans = [draw_acquisition(p.subject_id, kind="vfa", seed=21) for p in people]
+    assert abs(np.mean([a.field_mm[0] < 400 for a in scans]) - 0.10) < three_sigma * 0.6
+
+
+@pytest.mark.parametrize("metal", METALS)
+def test_metal_is_brighter_than_bone_and_changes_nothing_else(people, metal):
+    drawn = draw_acquisition(people[0].subject_id, kind="radiograph", seed=21)
+    acquisition = replace(
+        drawn, rows=900, columns=750, spacing_mm=0.6, centre_level=5.0, metal="none", facing_right=False
+    )
+    spine = build_spine(people[0], seed=21)
+    grid = place_field(spine, acquisition)
+    plain, _ = lay_anatomy(spine, grid, acquisition, np.random.default_rng(0))
+    held, _ = lay_anatomy(spine, grid, replace(acquisition, metal=metal), np.random.default_rng(0))
+    changed = held != plain
+    assert changed.any() == (metal != "none")
+    assert changed.mean() < 0.05
+    assert (held >= plain).all()
 
 
 def test_bone_is_brighter_than_the_disc_beside_it(people):

@@ -11,12 +11,12 @@ import polars as pl
 
 from spinescore.calibrate import calibrate
 from spinescore.core.follow_up_table import FollowUp, read_subjects
-from spinescore.domain import Cohort, CorrectionMethod
+from spinescore.domain import Cohort
 from spinescore.errors import IntendedUseError, SpineScoreError
 from spinescore.outcomes import import_outcomes, read_tables
 from spinescore.run import model_key, study_bundle
 from spinescore.shell.cohorts import ModelKey, build_cohort, subject_images, unmatched_rows
-from spinescore.shell.corrections import correction_method
+from spinescore.shell.corrections import correction_method, stated_corrections
 from spinescore.shell.reference_cohorts import reference_rows
 from spinescore.shell.sandbox import Sandbox
 from spinescore.shell.tabular import find_table
@@ -50,7 +50,7 @@ class StudyCheck:
     counts : dict of str to int
         ``images``: indexed; ``scored``: of them by the study's model; ``pending``: which a run would score.
     references : list of (kind, cohort, subjects)
-        Whom each correction would be fitted on.
+        Whom each correction would be fitted on; of a file, its name instead of a cohort's.
     unmatched : polars.DataFrame
         ``side, subject_id, row_number, n_images, reason``: who is on one side of the linkage alone.
     cohorts : list of Cohort
@@ -202,7 +202,7 @@ def _count_images(warehouse: Warehouse, study: Study, check: StudyCheck, *, soun
         )
     if sound_table and study.subjects is not None:
         check.unmatched = unmatched_rows(warehouse)
-    if sound_table and check.counts["scored"]:
+    if sound_table and check.counts["scored"] and check.attempt(lambda: correction_method(study, key)):
         corrected = _correct(warehouse, study, key, check)
         _build_cohorts(warehouse, study, key, check, corrected=corrected)
         check.warnings.extend(_facts(check.cohorts))
@@ -236,11 +236,11 @@ def _count_pending(warehouse: Warehouse, study: Study, key: ModelKey, check: Stu
 
 def _correct(warehouse: Warehouse, study: Study, key: ModelKey, check: StudyCheck) -> bool:
     """Fit the corrections, note on whom, kind by kind, and tell whether that went well."""
-    found: list[CorrectionMethod] = []
-    if not check.attempt(lambda: found.append(correction_method(study, key))):
-        return False
-    if found == ["none"]:
+    if correction_method(study, key) == "none":
         return True
+    if study.correction.file is not None:
+        stated = stated_corrections(study, key)
+        check.references.extend((c.kind, str(study.correction.file), c.n_reference) for c in stated)
     images = subject_images(warehouse, study, key)
 
     def note(kind: str, name: str) -> None:

@@ -139,15 +139,16 @@ def _scored(warehouse: Warehouse, bundle: Bundle) -> _Scored:
             f"{warehouse.path} holds no score by `{bundle.name}` {bundle.version} of an image of known age.",
             SCORE_FIRST.format(path=bundle.path),
         )
-    trained = bundle.trained_on(rows["image_subject_id"].drop_nulls())
-    seen = pl.col("image_subject_id").is_in(list(trained)).fill_null(value=False)
+    ids = rows["image_subject_id"].drop_nulls().to_list()
+    known = bundle.trained_on(ids) | bundle.validated_on(ids)
+    seen = pl.col("image_subject_id").is_in(list(known)).fill_null(value=False)
     kept = rows.filter(~seen)
     last_age = bundle.first_age + bundle.n_classes
     inside = kept.filter(pl.col("age_years").is_between(bundle.first_age, last_age, closed="left"))
     if inside.is_empty():
         raise RecalibrationError(
             f"Of {rows.height} scored images {rows.height - kept.height} are of subjects the network was "
-            f"trained on, the others of ages it cannot tell.",
+            "trained on or stopped by, the others of ages it cannot tell.",
             "Score images of other subjects: coverage among those it was trained on says nothing.",
         )
     distributions = np.array(inside["age_distribution"].to_list(), np.float32)

@@ -140,7 +140,7 @@ def _choose(warehouse: Warehouse, bundle: Bundle, n_images: int, seed: int) -> p
             f"{warehouse.path} holds no image that `{bundle.name}` {bundle.version} has scored.",
             f"Score them first: spinescore score --model {bundle.path}",
         )
-    scored = scored.filter("is_first")
+    scored = scored.filter(pl.col("nth_of_subject") == 1)
     draws = [hashlib.sha256(f"{seed}|{uid}".encode()).hexdigest() for uid in scored["sop_instance_uid"]]
     return scored.with_columns(pl.Series("draw", draws)).sort("draw").group_by("kind").head(n_images)
 

@@ -119,7 +119,7 @@ def _choose(warehouse: Warehouse, bundle: Bundle, uids: Sequence[str], extremes:
             "Take UIDs from `spinescore scores export`, or ask for `--extremes`.",
         )
     wanted = [scored.filter(pl.col("sop_instance_uid").is_in(list(uids)))] if uids else []
-    first = scored.filter(pl.col("is_first") & pl.col("gap_at_age_years").is_not_null())
+    first = scored.filter((pl.col("nth_of_subject") == 1) & pl.col("gap_at_age_years").is_not_null())
     for of_kind in first.partition_by("kind"):
         ordered = of_kind.sort("gap_at_age_years", "sop_instance_uid")
         wanted += [ordered.head(extremes), ordered.tail(extremes)]
@@ -133,7 +133,7 @@ def _choose(warehouse: Warehouse, bundle: Bundle, uids: Sequence[str], extremes:
 
 def _add_gap_at_age(scored: pl.DataFrame) -> pl.DataFrame:
     """Add how much older an image looks than others of its age and kind, years; null where age is unknown."""
-    known = scored.filter(pl.col("is_first") & pl.col("age_years").is_not_null())
+    known = scored.filter((pl.col("nth_of_subject") == 1) & pl.col("age_years").is_not_null())
     if known.height < FEWEST_FOR_EXTREMES:
         return scored.with_columns(pl.lit(None, dtype=pl.Float64).alias("gap_at_age_years"))
     age, spine_age = known["age_years"].to_numpy(), known["spine_age"].to_numpy()

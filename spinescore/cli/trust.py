@@ -161,7 +161,9 @@ def _show_coverage(output: Output, title: str, found: Coverage) -> None:
     columns = ["images", "interval", "holds the age", "95% CI", "n", "mean width, years"]
     output.table(title, columns, rows)
     if found.n_trained_left_out:
-        output.say(f"{found.n_trained_left_out:,} left out: of subjects the network was trained on.")
+        output.say(
+            f"{found.n_trained_left_out:,} left out: the network was trained on them, or stopped by them."
+        )
     if found.n_outside_left_out:
         output.say(f"{found.n_outside_left_out:,} left out: of an age the network cannot tell.")
 

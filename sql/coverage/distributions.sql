@@ -13,8 +13,9 @@ where
     and scores.age_distribution is not null
     and known_images.subject_id is not null
     and known_images.age_years is not null
-qualify row_number() over (
-    partition by known_images.subject_id, known_images.kind
-    order by known_images.study_date, known_images.study_time, known_images.sop_instance_uid
-) = 1
+qualify
+    row_number() over (
+        partition by known_images.subject_id, known_images.kind
+        order by known_images.study_date, known_images.study_time, known_images.sop_instance_uid
+    ) = 1
 order by known_images.subject_id, known_images.kind

@@ -1,4 +1,4 @@
--- One row per image that this model scored: where it lies, its age, whether it is the first of its subject.
+-- One row per image that this model scored: where it lies, its age, the how manieth of its subject and kind.
 select
     known_images.sop_instance_uid,
     known_images.image_subject_id,
@@ -14,7 +14,7 @@ select
     row_number() over (
         partition by known_images.subject_id, known_images.kind
         order by known_images.study_date, known_images.study_time, known_images.sop_instance_uid
-    ) = 1 as is_first
+    ) as nth_of_subject
 from scores
 inner join known_images on scores.sop_instance_uid = known_images.sop_instance_uid
 inner join images on scores.sop_instance_uid = images.sop_instance_uid

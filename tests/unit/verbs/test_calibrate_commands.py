@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from spinescore.check_study import check_study
 from spinescore.cli import app
 from spinescore.core.correction_drawing import describe_lines, draw_bars, draw_fit, pool_bands
 from spinescore.core.reporting.correction_page import build_correction_page
@@ -140,6 +141,16 @@ def test_nothing_to_show_is_said(folder: Path) -> None:
     assert isinstance(
         invoke("show", folder / "study.toml", "--html", folder / "x.html").exception, CorrectionError
     )
+
+
+def test_study_check_says_whom_a_file_is_of_and_what_is_wrong_with_one(folder: Path, made: Path) -> None:
+    file = made / "correction.json"
+    found = check_study(make_study(folder, f'file = "{file}"'))
+    assert found.problems == []
+    assert found.references == [(c.kind, str(file), c.n_reference) for c in read_correction_file(file)]
+    assert [cohort.name for cohort in found.cohorts] == ["V"]
+    found = check_study(make_study(folder, 'file = "f.csv"'))
+    assert [problem.split(". ")[0] for problem in found.problems] == [f"{folder / 'f.csv'} is not JSON"]
 
 
 def test_a_cross_fitted_study_runs_to_a_report_that_says_so_wherever_it_shows(folder: Path) -> None:

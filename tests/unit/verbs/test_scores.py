@@ -423,7 +423,9 @@ def test_exported_ages_imported_elsewhere_give_the_same_results_and_a_report_tha
     import_scores(there.study.database, ImportRequest(columns, "site A", keep_identifiers=True))
     summary = run_study(there, Listener())
     assert [stage.stage for stage in summary.stages] == ["outcomes", "calibrate", "analyze", "report"]
-    assert results(there).equals(found)
+    of_distributions = pl.col("statistic").str.starts_with("interval_coverage_")  # a table holds none
+    assert found.filter(of_distributions).height > 0
+    assert results(there).equals(found.filter(~of_distributions))
     ratios = results(there).filter(
         (pl.col("analysis") == "cox") & (pl.col("statistic") == "hr_per_sd") & (pl.col("variant") == "main")
     )

@@ -86,7 +86,9 @@ def test_the_command_says_what_it_made(folder: Path, said: dict[str, Any]) -> No
     assert said["metrics"]["test"]["all"]["n"] > 0
     assert [line["epoch"] for line in said["epochs"]] == [0]
     assert load_bundle(folder / "bundle").demonstration
-    again = run("train", folder / "study.toml", "--output", folder / "bundle")
+    weights = (folder / "bundle" / "weights.safetensors").read_bytes()
+    again = run("train", folder / "study.toml", "--output", folder / "bundle")  # finished: trains no further
+    assert (folder / "bundle" / "weights.safetensors").read_bytes() == weights
     assert "MAE raw" in again.stdout
     assert "bound by" in again.stdout
     assert "Traceback" not in again.stdout

@@ -185,30 +185,3 @@ def test_new_images_are_all_that_a_later_run_scores(demo: Demo, tmp_path: Path) 
 def stage(summary: dict[str, list[dict[str, object]]], name: str) -> dict[str, dict[str, int]]:
     (found,) = [s for s in summary["stages"] if s["stage"] == name]
     return found  # type: ignore[return-value]
-
-
-TRAIN = """
-[train]
-backbone = "efficientnet-b0"
-height = 128
-width = 64
-epochs = 1
-batch_size = 16
-learning_rate = 1e-3
-"""
-
-
-def test_a_network_of_ones_own_is_trained_from_the_index_and_found_finished_later(
-    demo: Demo, tmp_path: Path
-) -> None:
-    copy = tmp_path / "demo"
-    shutil.copytree(demo.folder, copy)
-    with (copy / "study.toml").open("a") as study:
-        study.write(TRAIN)
-    arguments = ("train", str(copy / "study.toml"), "--output", str(tmp_path / "mine"), "--json")
-    (epoch,) = json.loads(demo.offline.run(*arguments).stdout)["epochs"]
-    assert epoch["validation"]["all"]["n"] > 20
-    assert json.loads(demo.offline.run(*arguments).stdout)["epochs"] == []
-    shown = json.loads(demo.offline.run("model", "show", str(tmp_path / "mine"), "--json").stdout)
-    assert shown["synthetic"] is True
-    assert shown["preprocessing"]["height"] == 128

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -44,6 +44,9 @@ class PreprocessingSpec:
         Treat edge rows and columns of one value (collimation) as padding.
     invert_monochrome1 : bool
         Invert MONOCHROME1 so that bone is bright.
+    block_mean : int
+        The canvas is made so many times as tall and wide and then averaged over blocks of this side: what
+        a network trained on shrunken images has to be shown. 1 is METHOD.md's plain canvas.
     version : int
         Raised when the same parameters come to mean something else.
     """
@@ -55,6 +58,7 @@ class PreprocessingSpec:
     equalise: bool = True
     mask_borders: bool = False
     invert_monochrome1: bool = True
+    block_mean: int = 1
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -63,20 +67,39 @@ class PreprocessingSpec:
             raise ValueError(f"a canvas is at least as tall as wide, not {self.height} x {self.width}")
         if not (0 < self.area_kept_radiograph <= 1 and 0 < self.area_kept_vfa <= 1):
             raise ValueError("the share of the area that a crop keeps lies in (0, 1]")
+        if self.block_mean < 1:
+            raise ValueError(f"a block has a side of one pixel or more, not {self.block_mean}")
 
     @property
     def preprocessing_id(self) -> str:
         """First 16 hex digits of the SHA-256 of the parameters as canonical JSON."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def shrunk(self, side: int) -> PreprocessingSpec:
+        """Return the spec whose images are this one's, averaged over blocks of a side."""
+        return replace(
+            self,
+            height=self.height // side,
+            width=self.width // side,
+            block_mean=self.block_mean * side,
+        )
+
+    def unshrunk(self) -> PreprocessingSpec:
+        """Return the spec of the images before they are averaged over blocks."""
+        side = self.block_mean
+        return replace(self, height=self.height * side, width=self.width * side, block_mean=1)
 
     def area_kept(self, kind: Kind) -> float:
         """Return the share of the area that is kept of a kind of image."""
         return self.area_kept_radiograph if kind == "radiograph" else self.area_kept_vfa
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the parameters by name, as the manifest holds them."""
-        return asdict(self)
+        """Return the parameters by name, as the manifest holds them; a block of one pixel is not named."""
+        named = asdict(self)
+        if self.block_mean == 1:
+            del named["block_mean"]  # specs older than the parameter keep their id
+        return named
 
     @classmethod
     def from_dict(cls, parameters: Mapping[str, Any]) -> PreprocessingSpec:
@@ -142,6 +165,11 @@ def preprocess(
     >>> preprocess(ramp, kind="vfa", photometric="MONOCHROME2", spec=spec).max()
     np.float32(1.0)
     """
+    if spec.block_mean > 1:
+        fine = preprocess(
+            pixels, kind=kind, photometric=photometric, spec=spec.unshrunk(), padding_value=padding_value
+        )
+        return _average_blocks(fine, spec.block_mean)
     inside = _collimated_field(pixels) if spec.mask_borders else (0, pixels.shape[0], 0, pixels.shape[1])
     top, bottom, left, right = inside
     codes, lowest, highest = _as_codes(pixels, pixels[top:bottom, left:right], padding_value)
@@ -157,6 +185,12 @@ def preprocess(
     y, x = (spec.height - height) // 2, (spec.width - width) // 2
     canvas[y : y + height, x : x + width] = image
     return canvas
+
+
+def _average_blocks(image: FloatImage, side: int) -> FloatImage:
+    height, width = image.shape
+    blocks = image.reshape(height // side, side, width // side, side)
+    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
 
 
 def fit_size(height: int, width: int, spec: PreprocessingSpec) -> tuple[int, int]:

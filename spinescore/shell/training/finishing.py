@@ -92,8 +92,7 @@ def write_trained_bundle(
         )
     weights = load_file(request.work / BEST)
     shrink = int(position.best[0])
-    spec = request.cache.spec
-    spec = replace(spec, height=spec.height // shrink, width=spec.width // shrink)
+    spec = request.cache.spec.shrunk(shrink)
     predict = _Predictor(request, weights, shrink)
     first_age = request.description.first_age
     validation = predict(parts["validation"])

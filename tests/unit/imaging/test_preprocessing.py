@@ -187,3 +187,27 @@ def test_padding_of_fractional_pixels_is_black_in_either_polarity() -> None:
     )
     assert one[:20].max() == twin[:20].max() == 0
     assert np.abs(one - twin).max() <= 1 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("side", [2, 4])
+def test_a_block_mean_is_the_mean_of_the_larger_canvas(side: int) -> None:
+    pixels = np.random.default_rng(3).integers(0, 4096, (300, 210)).astype(np.uint16)
+    large = PreprocessingSpec(height=128, width=64)
+    small = large.shrunk(side)
+    shown = {"kind": "radiograph", "photometric": "MONOCHROME1"}
+    whole, averaged = (preprocess(pixels, spec=spec, **shown) for spec in (large, small))
+    assert averaged.shape == (128 // side, 64 // side)
+    for row, column in ((3, 5), (17, 9), (31, 15)):
+        block = whole[row * side : (row + 1) * side, column * side : (column + 1) * side]
+        assert averaged[row, column] == pytest.approx(float(block.mean()), abs=1e-6)
+    assert small.unshrunk() == large
+    assert small.preprocessing_id != PreprocessingSpec(height=128 // side, width=64 // side).preprocessing_id
+
+
+def test_a_spec_without_blocks_keeps_the_id_it_had_before_there_were_any() -> None:
+    spec = PreprocessingSpec(height=256, width=128)
+    assert "block_mean" not in spec.to_dict()
+    assert PreprocessingSpec.from_dict(spec.shrunk(2).to_dict()) == spec.shrunk(2)
+    assert spec.preprocessing_id == "a15e65dc3494b055"  # of the first demonstration model
+    with pytest.raises(BundleError, match="one pixel or more"):
+        PreprocessingSpec.from_dict({"block_mean": 0})

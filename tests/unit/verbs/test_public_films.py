@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spinescore.core.imaging.preprocessing import PreprocessingSpec
 from spinescore.core.phantom.person import Person, draw_people
 from spinescore.core.phantom.radiograph import Rendered, render
 from spinescore.ingest import IngestRequest, ingest
@@ -119,8 +120,8 @@ def test_raw_films_and_a_survey_table_become_indexed_radiographs(
     with open_warehouse(tmp_path / "n.duckdb") as warehouse:
         assert warehouse.table("images")["bits_stored"].unique().to_list() == [12]
         study = read_study(EXAMPLE / "nhanes2.toml")
-        study = study.model_copy(update={"train": study.train.model_copy(update={"height": 64, "width": 32})})
-        cache, synthetic = load_training_images(warehouse, study, tmp_path / "cache")[:2]
+        spec = PreprocessingSpec(height=64, width=32)
+        cache, synthetic = load_training_images(warehouse, study, spec, tmp_path / "cache")
     assert cache.table.height == N
     assert not synthetic  # the films say nothing of being phantoms: they stand for real ones
     # bright bone on a dark ground came through, whatever the order of the bytes
@@ -176,6 +177,4 @@ def test_an_image_written_from_a_film_decodes_to_the_films_pixels(
         assert np.array_equal(decode(handle).pixels, film)
     stat = written.stat()
     image = PendingImage("1", "radiograph", str(written).encode(), stat.st_size, stat.st_mtime_ns, None, True)
-    from spinescore.core.imaging.preprocessing import PreprocessingSpec
-
     assert prepare_image(image, spec=PreprocessingSpec(height=64, width=32), thresholds={}).image is not None

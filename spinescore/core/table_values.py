@@ -196,7 +196,7 @@ def require_columns(wanted: Mapping[str, str], table: pl.DataFrame, file: str) -
 
 def most_frequent(text: pl.Series) -> str:
     """Return the most frequent values of a column and how many rows have each, as text."""
-    counts = text.drop_nulls().value_counts(sort=True).head(SHOWN_VALUES)
+    counts = text.drop_nulls().alias("value").value_counts(sort=True).head(SHOWN_VALUES)
     return ", ".join(f"{value!r} ({n} rows)" for value, n in counts.iter_rows())
 
 

@@ -128,10 +128,10 @@ def look_at(values: pl.Series, labels: Mapping[str, str] | None = None) -> Colum
         What its codes are called in the file.
     """
     text = known_text(values).alias(values.name)
-    counts = text.drop_nulls().value_counts(sort=True)
-    known, n_distinct = counts[values.name], counts.height
+    counts = text.drop_nulls().alias("level").value_counts(sort=True)
+    known, n_distinct = counts["level"], counts.height
     few = (
-        counts.sort("count", values.name, descending=[True, False])
+        counts.sort("count", "level", descending=[True, False])
         if n_distinct <= MOST_LEVELS
         else counts.clear()
     )

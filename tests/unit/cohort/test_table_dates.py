@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spinescore.core.table_dates import SPOKEN, dates, read_form
-from spinescore.core.table_values import Findings
+from spinescore.core.table_values import Findings, most_frequent
 
 
 def read(values: list[Any], declared: str | None = None) -> tuple[list[date | None], Findings]:
@@ -169,3 +169,7 @@ def test_an_undeclared_column_is_read_right_or_refused(days: list[date], form: s
 
 def test_every_form_has_words() -> None:
     assert set(PATTERNS) | {"excel"} == set(SPOKEN)
+
+
+def test_a_column_of_any_name_is_counted() -> None:
+    assert most_frequent(pl.Series("count", ["b", "a", None, "b"])) == "'b' (2 rows), 'a' (1 rows)"

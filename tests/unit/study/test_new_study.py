@@ -334,6 +334,14 @@ TELLING = st.sampled_from(
         "fx_time",
         "Age",
         "kind",
+        "count",
+        "len",
+        "level",
+        "index",
+        "row",
+        "code",
+        "value",
+        "literal",
     ]
 )
 

@@ -37,7 +37,7 @@ def fine_gray_table(material: Material) -> Table | None:
         caption="Cause-specific: Cox model of the rate among those free of both events. Subdistribution: "
         "Fine and Gray's model of the cumulative incidence, with sandwich errors. The second says how the "
         "share that has the event differs, also because the competing event takes subjects away: it is not a "
-        "rate ratio, and the two answer different questions. Each model on its own complete cases.",
+        "rate ratio, and the two answer different questions. First: before the event of the head. Each model on its own complete cases.",
     )
 
 
@@ -53,7 +53,7 @@ def _fine_gray_rows(material: Material, cohort: str, endpoint: str) -> Iterator[
                 continue
             rate = material.results.find(cohort, "cox", "hr_per_sd", **keys)
             cells = (
-                Cell(text=title if cause == endpoint else f"{title} before"),
+                Cell(text=title if cause == endpoint else f"{title} first"),
                 Cell(text=model),
                 Cell(text=events_of(share)),
                 estimate_cell(rate, "ratio"),
@@ -110,6 +110,6 @@ def _mean_rows(material: Material, cohort: str, endpoint: str, cause: str) -> It
             cohort, "restricted_mean", f"{name}_difference_years", group=group, **keys
         )
         if change is not None:
-            label = Cell(text=f"{change.group} minus {change.comparator}")
-            cells = (label, Cell(text=events_of(change)), estimate_cell(change, "coefficient"))
+            contrast = Cell(text=f"{change.group} minus {change.comparator}")
+            cells = (contrast, Cell(text=events_of(change)), estimate_cell(change, "coefficient"))
             yield Row(cells=(*cells, p_cell(change)), kind="indent")

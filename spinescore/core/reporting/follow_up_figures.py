@@ -156,7 +156,7 @@ def _forest_plot(data: Any, lines: Sequence[dict[str, Any]], y: Any, axis: str) 
         "value:Q",
         title=axis,
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
-        axis=alt.Axis(values=ticks, format="~g", grid=False),
+        axis=alt.Axis(values=ticks, format="~g", grid=False, labelOverlap="greedy", labelSeparation=5),
     )
     base = alt.Chart(data).transform_filter("isValid(datum.value)")
     one = alt.Chart(values_of([{"value": 1}])).mark_rule(color=theme.MUTED, strokeWidth=1).encode(x=x)

@@ -40,10 +40,13 @@ def prediction_section(material: Material) -> Section:
     curves = [figure for e in endpoints for figure in _calibration_figures(material, e)]
     decisions = [f for e in endpoints if (f := decision_figure(material, e)) is not None]
     benefit = net_benefit_table(material)
-    areas = [t for t in (horizon_ages_table(material), horizon_models_table(material)) if t is not None]
+    areas: list[Block] = [
+        t for t in (horizon_ages_table(material), horizon_models_table(material)) if t is not None
+    ]
     blocks: list[Block | None] = [
         Paragraph(text=READING),
-        *([Heading(text="Discrimination at horizons"), *areas] if areas else []),
+        *([Heading(text="Discrimination at horizons")] if areas else []),
+        *areas,
         Heading(text="Accuracy of predicted risks"),
         brier_table(material),
         Heading(text="Calibration"),

@@ -219,16 +219,18 @@ def brier_table(material: Material) -> Table:
 
 
 def calibration_table(material: Material) -> Table:
-    """Show calibration in the large, slope and the distance of the calibration curve."""
+    """Show calibration in the large, slope and the distance of the curve, of the primary model."""
     rows: list[Row] = []
     for place in places(material):
         rows.append(_place_head(material, place))
         for judged in _judged(material, place):
-            for predictor in (None, material.pad(place.cohort)):
+            for predictor in (
+                (None, material.pad(place.cohort)) if judged.model == material.primary_model else ()
+            ):
                 rows.append(_calibration_row(material, place, judged, predictor))
     return Table(
         key="calibration",
-        title="Calibration of predicted risks",
+        title=f"Calibration of predicted risks, {material.primary_model}",
         columns=(
             Column(label="Model", align="left"),
             Column(label="Judged", align="left"),
@@ -239,7 +241,7 @@ def calibration_table(material: Material) -> Table:
         "model) 0, slope 1; a slope below 1 says that predictions are too extreme. ICI and E90: mean and "
         "90th percentile of the absolute distance of the calibration curve from the diagonal. Below: "
         f"{material.level_percent} confidence intervals. Apparent intercepts and slopes are near 0 and 1 "
-        "whatever the model is worth. Empty: not corrected for optimism.",
+        "whatever the model is worth. Empty: not corrected for optimism. Other models: results.json.",
     )
 
 
@@ -267,7 +269,7 @@ def net_benefit_table(material: Material) -> Table | None:
             terms.setdefault(row.term or "", None)
     order = sorted(terms, key=_threshold)
     rows: list[Row] = []
-    for place in places(material) if order else ():
+    for place in _last_places(material) if order else ():
         found = list(_benefit_rows(material, place, order))
         rows += [_place_head(material, place), *found] if found else []
     if not rows:
@@ -275,7 +277,7 @@ def net_benefit_table(material: Material) -> Table | None:
     spanner = "Net benefit per 100 subjects, acting from a risk of"
     return Table(
         key="net-benefit",
-        title=f"Net benefit of acting on predicted risk, {material.primary_model}",
+        title=f"Net benefit of acting on predicted risk at the longest horizon, {material.primary_model}",
         columns=(
             Column(label="Whom to act on", align="left"),
             Column(label="Judged", align="left"),
@@ -286,6 +288,15 @@ def net_benefit_table(material: Material) -> Table | None:
         "acting on nobody has 0. No intervals are known for these: small differences may be chance. It says "
         "which model would be better to act on at a threshold, not that one should act.",
     )
+
+
+def _last_places(material: Material) -> Iterator[Place]:
+    """Yield where models were judged, at the longest horizon of each endpoint alone."""
+    every = list(places(material))
+    for place in every:
+        horizons = [other.horizon or 0.0 for other in every if other.endpoint == place.endpoint]
+        if (place.horizon or 0.0) == max(horizons):
+            yield place
 
 
 def _threshold(term: str) -> float:

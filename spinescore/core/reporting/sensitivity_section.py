@@ -33,14 +33,12 @@ class Assumption(NamedTuple):
 
     name: str
     differs: str
-    keys: dict[str, object]
+    keys: dict[str, str]
 
 
 ASSUMPTIONS = (
     Assumption("Main analysis", "as declared", {"sample": "own_n"}),
-    Assumption(
-        "Common complete cases", "subjects complete for all models; SD of these", {"sample": "common_n"}
-    ),
+    Assumption("Common cases", "subjects complete for all models; SD of these", {"sample": "common_n"}),
     Assumption(
         "Multiple imputation",
         "missing covariates drawn by chained equations, pooled by Rubin's rules",
@@ -63,7 +61,7 @@ ASSUMPTIONS = (
     Assumption("Landmark", "follow-up restarts there, for whoever is left", {"variant": "landmark"}),
 )
 FINE_GRAY = Assumption(
-    "Fine and Gray's model",
+    "Fine and Gray",
     "another quantity: subdistribution hazard ratio, of the cumulative incidence",
     {"sample": "own_n"},
 )
@@ -89,17 +87,17 @@ def sensitivity_section(material: Material) -> Section:
 
 def versions(material: Material, cohort: str, endpoint: str, model: str) -> list[Version]:
     """Return every assumption under which a ratio of PAD is stored, the main one first."""
-    keys: dict[str, object] = {"endpoint": endpoint, "model": model, "predictor": material.pad(cohort)}
-    names = ("logistic", "or_per_sd")
+    keys = {"endpoint": endpoint, "model": model, "predictor": material.pad(cohort)}
+    analysis, statistic = "logistic", "or_per_sd"
     if endpoint in material.survival:
         keys["cause"] = endpoint
-        names = ("cox", "hr_per_sd")
+        analysis, statistic = "cox", "hr_per_sd"
     found = [
         (assumption, row)
         for assumption in ASSUMPTIONS
-        for row in material.results.every(cohort, *names, **keys, **assumption.keys)
+        for row in material.results.every(cohort, analysis, statistic, **keys | assumption.keys)
     ]
-    rivals = material.results.every(cohort, "fine_gray", "shr_per_sd", **keys, **FINE_GRAY.keys)
+    rivals = material.results.every(cohort, "fine_gray", "shr_per_sd", **keys | FINE_GRAY.keys)
     return found + [(FINE_GRAY, row) for row in rivals]
 
 

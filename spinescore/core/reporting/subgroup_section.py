@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from spinescore.core.reporting.document import Block, Cell, Column, Paragraph, Row, Section, Table, make_key
 from spinescore.core.reporting.follow_up_figures import ForestRow, forest_figure
 from spinescore.core.reporting.formatting import (
+    DASH,
     Quantity,
     describe_cautions,
     estimate_cell,
@@ -54,14 +55,14 @@ def subgroup_title(material: Material, subgroup: str) -> str:
 
 
 def _levels(material: Material, cohort: str, endpoint: str) -> dict[str, list[str]]:
-    """Return the levels of each variable, in the order they were computed."""
+    """Return the levels of each variable that has several, in the order they were computed."""
     keys = {"endpoint": endpoint, "subgroup": LEFT_TO_CALLER}
     levels: dict[str, list[str]] = {}
     for row in material.results.every(cohort, "subgroup", "hr_per_sd", **keys):
         own = levels.setdefault((row.subgroup or "").partition("=")[0], [])
         if row.subgroup and row.subgroup not in own:
             own.append(row.subgroup)
-    return levels
+    return {name: own for name, own in levels.items() if len(own) > 1}
 
 
 def _row(material: Material, cohort: str, endpoint: str, model: str, subgroup: str) -> Result | None:
@@ -136,7 +137,8 @@ def _test_cell(test: Result | None) -> Cell:
     notes = describe_cautions(test)
     if test.status == "ok" and test.note:
         notes = (*notes, test.note)
-    return Cell(text=f"interaction {state_p(test.p_value)}", notes=notes)
+    p = DASH if test.p_value is None else state_p(test.p_value)
+    return Cell(text=f"interaction {p}", notes=notes)
 
 
 def subgroup_prediction_table(material: Material) -> Table | None:

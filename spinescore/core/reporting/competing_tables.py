@@ -37,7 +37,8 @@ def fine_gray_table(material: Material) -> Table | None:
         caption="Cause-specific: Cox model of the rate among those free of both events. Subdistribution: "
         "Fine and Gray's model of the cumulative incidence, with sandwich errors. The second says how the "
         "share that has the event differs, also because the competing event takes subjects away: it is not a "
-        "rate ratio, and the two answer different questions. First: before the event of the head. Each model on its own complete cases.",
+        "rate ratio, and the two answer different questions. First: before the "
+        "event of the head. Each model on its own complete cases.",
     )
 
 

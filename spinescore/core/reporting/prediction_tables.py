@@ -224,10 +224,9 @@ def calibration_table(material: Material) -> Table:
     for place in places(material):
         rows.append(_place_head(material, place))
         for judged in _judged(material, place):
-            for predictor in (
-                (None, material.pad(place.cohort)) if judged.model == material.primary_model else ()
-            ):
-                rows.append(_calibration_row(material, place, judged, predictor))
+            if judged.model == material.primary_model:
+                pair = (None, material.pad(place.cohort))
+                rows += [_calibration_row(material, place, judged, predictor) for predictor in pair]
     return Table(
         key="calibration",
         title=f"Calibration of predicted risks, {material.primary_model}",

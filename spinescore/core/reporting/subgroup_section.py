@@ -146,8 +146,8 @@ def subgroup_prediction_table(material: Material) -> Table | None:
     rows: list[Row] = []
     for endpoint in (*material.survival, *material.binary):
         for cohort in material.cohorts:
-            for validation in ("apparent", "external"):
-                rows.extend(_judged_rows(material, cohort, endpoint, validation))
+            found = list(_judged_rows(material, cohort, endpoint, "external"))
+            rows += found or list(_judged_rows(material, cohort, endpoint, "apparent"))
     if not rows:
         return None
     return Table(
@@ -166,8 +166,9 @@ def subgroup_prediction_table(material: Material) -> Table | None:
         rows=tuple(rows),
         caption="One model fitted to everybody, judged within each level; risks at the longest horizon for "
         "events over time. C: Harrell's, over all follow-up. Below: "
-        f"{material.level_percent} confidence intervals. Apparent numbers are of the subjects the model "
-        "was fitted to. An intercept away from 0 says that the level's risk is misjudged on the whole; "
+        f"{material.level_percent} confidence intervals. External where the model was fitted in another "
+        "cohort, else apparent, of the subjects it was fitted to. An "
+        "intercept away from 0 says that the level's risk is misjudged on the whole; "
         "C depends on how alike a level's members are and does not compare between levels.",
     )
 

@@ -50,7 +50,7 @@ def spline_rows() -> Iterator[Result]:
     keys = {"analysis": "spline", "scale": None, "lower": None, "upper": None}
     yield ratio(12.86, **keys, statistic="lr_chi2", term="global", df=3.0, p_value=0.0049)
     yield ratio(3.57, **keys, statistic="lr_chi2", term="nonlinear", df=2.0, p_value=0.168)
-    for i, knot in enumerate((-7.12, -1.84, 1.93, 7.55), start=1):
+    for i, knot in enumerate((-7.12, -1.84, 1.93, 7.53), start=1):
         yield ratio(knot, **keys, statistic="knot_years", term=f"knot {i}", p_value=None)
     other = ratio(1.0, **keys | {"cohort": COHORTS[1]}, statistic="lr_chi2", term="global", df=3.0)
     yield Result(**refused(other, "too few distinct values of PAD"))

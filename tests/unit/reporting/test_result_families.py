@@ -27,7 +27,7 @@ from spinescore.core.reporting.survival_tables import incidence_table
 from spinescore.domain import Result
 from spinescore.shell.render import draw_charts, render_html
 from tests.unit.reporting.conftest import COHORTS, FRACTURE, make_study
-from tests.unit.reporting.families import HOSTILE_FAMILY, HOSTILE_MAKER, every_row, full_material
+from tests.unit.reporting.families import HOSTILE_FAMILY, HOSTILE_MAKER, PAD, every_row, full_material
 
 SECTIONS: tuple[Callable[[Material], Section], ...] = (
     curve_section,
@@ -86,13 +86,8 @@ def test_the_spline_prints_its_tests_and_knots_and_draws_its_line(full: Material
     section = curve_section(full)
     found = table(section, "spline")
     row = named(found, "Model 1")
-    assert texts(row)[1:] == [
-        "25 / 120",
-        *("12.86", "3", "0.005"),
-        *("3.57", "2", "0.17"),
-        "−7.1, −1.8, 1.9, 7.5" if False else texts(row)[-1],
-    ]
-    assert texts(row)[-1].startswith("−7.1, −1.8, 1.9, 7.")
+    assert texts(row)[1:5] == ["25 / 120", "12.86", "3", "0.005"]
+    assert texts(row)[5:] == ["3.57", "2", "0.17", "−7.1, −1.8, 1.9, 7.5"]
     refused = found.rows[-1]
     assert refused.cells[2] == Cell(text="–", notes=("not estimable: too few distinct values of PAD",))
     (figure,) = [block for block in section.blocks if isinstance(block, Figure)]
@@ -109,7 +104,6 @@ def test_subgroups_print_every_level_and_the_interaction(full: Material) -> None
     assert named(found, "ACME").cells[1] == Cell(text="–", detail="2 / 9", notes=("not estimable: 2 events",))
     assert "DXA VFA" not in [row.cells[0].text for row in found.rows]  # one level says nothing of others
     (figure,) = [block for block in section.blocks if isinstance(block, Figure)]
-    lines = next(iter(figure.spec["datasets"].values()))
     by_label = {
         line["label"]: line
         for values in figure.spec["datasets"].values()
@@ -117,8 +111,24 @@ def test_subgroups_print_every_level_and_the_interaction(full: Material) -> None
         if "label" in line
     }
     assert by_label["Sex"]["p"] == "0.068"
-    assert by_label["Female"]["p"] == ""
-    assert lines
+    assert (by_label["Female"]["p"], by_label["Female"]["estimate"]) == ("", "1.83 (1.58–2.14)")
+
+
+def test_predictions_in_subgroups_are_external_where_they_can_be(full: Material) -> None:
+    keys = {"analysis": "calibration", "statistic": "o_e_ratio", "endpoint": FRACTURE, "model": "Model 1"}
+    level = {**PAD, **keys, "subgroup": "sex=F", "horizon_years": 5.0, "n": 60, "events": 12}
+    rows = [
+        Result(cohort=COHORTS[0], validation="apparent", value=1.11, lower=0.9, upper=1.3, **level),  # type: ignore[arg-type]
+        Result(cohort=COHORTS[1], validation="apparent", value=1.22, **level),  # type: ignore[arg-type]
+        Result(cohort=COHORTS[1], validation="external", value=1.33, **level),  # type: ignore[arg-type]
+    ]
+    found = table(subgroup_section(only(full, *rows)), "subgroup-predictions")
+    assert [row.cells[0].text.rpartition(": ")[2] for row in found.rows if row.kind == "group"] == [
+        "Derivation, apparent",
+        "External, external",
+    ]
+    assert [row.cells[5].text for row in found.rows if row.kind == "indent"] == ["1.11", "1.33"]
+    assert found.rows[1].cells[5].detail == "0.90–1.30"
 
 
 def test_predictions_print_the_rows_however_judged(full: Material) -> None:

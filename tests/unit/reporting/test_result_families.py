@@ -26,8 +26,8 @@ from spinescore.core.reporting.subgroup_section import subgroup_section
 from spinescore.core.reporting.survival_tables import incidence_table
 from spinescore.domain import Result
 from spinescore.shell.render import draw_charts, render_html
-from tests.unit.reporting.conftest import COHORTS, FRACTURE, make_study
-from tests.unit.reporting.families import HOSTILE_FAMILY, HOSTILE_MAKER, PAD, every_row, full_material
+from tests.unit.reporting.conftest import COHORTS, FRACTURE, PREVALENT, make_study
+from tests.unit.reporting.families import HOSTILE_FAMILY, HOSTILE_MAKER, PAD, every_row, full_material, ratio
 
 SECTIONS: tuple[Callable[[Material], Section], ...] = (
     curve_section,
@@ -190,6 +190,23 @@ def test_sensitivity_analyses_say_what_differs(full: Material) -> None:
     assert named(found, "Landmark at 9 years").cells[4].notes == ("not estimable: 1 events",)
     assert "fraction of missing information 0.13" in named(found, "Multiple imputation").cells[1].text
     assert texts(named(table(section, "missing-covariates"), "Model 1"))[1:] == ["120", "5", "sex 5"]
+
+
+def test_a_binary_primary_endpoint_has_odds_ratios(full: Material) -> None:
+    study = full.study.analysis
+    assert study.primary is not None
+    primary = study.primary.model_copy(update={"endpoint": PREVALENT})
+    changed = full.study.model_copy(update={"analysis": study.model_copy(update={"primary": primary})})
+    keys = {"analysis": "logistic", "statistic": "or_per_sd", "endpoint": PREVALENT, "cause": None}
+    rows = [ratio(1.29, **keys), ratio(1.21, **keys, variant="firth")]
+    values = {f.name: getattr(full, f.name) for f in fields(full)}
+    results = ResultTable([*full.results, *rows])
+    section = sensitivity_section(Material(**values | {"study": changed, "results": results}))
+    found = table(section, "sensitivity")
+    assert found.columns[4].label == "OR per SD (95% CI)"
+    assert texts(named(found, "Firth's penalty"))[4] == "1.21 (0.96–1.52)"
+    (figure,) = [block for block in section.blocks if isinstance(block, Figure)]
+    assert "Odds ratio per SD" in str(figure.spec)
 
 
 def test_families_print_plain_and_adjusted_p_and_name_the_primary(full: Material) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from spinescore.core.reporting.document import Cell, Column, Row, Table
-from spinescore.core.reporting.formatting import estimate_cell, events_of, p_cell, value_cell
+from spinescore.core.reporting.formatting import events_of, p_cell, value_cell
 from spinescore.core.reporting.material import Material
-from spinescore.core.reporting.tables import head_row
+from spinescore.core.reporting.prediction_tables import VALIDATIONS
+from spinescore.core.reporting.tables import head_row, stacked_cell
+
+MEASURES = {"harrell": "Harrell's C", "uno": "Uno's C"}
 
 
 def proportional_hazards_table(material: Material) -> Table:
@@ -49,42 +54,55 @@ def proportional_hazards_table(material: Material) -> Table:
 
 
 def concordance_table(material: Material) -> Table:
-    """Show Harrell's C of each model without and with PAD, and the likelihood-ratio test of PAD."""
+    """Show C of each model without and with PAD, however it was judged, and the test of PAD."""
     rows: list[Row] = []
     for cohort in material.cohorts:
         for endpoint in material.survival:
             rows.append(head_row(f"{material.endpoint_title(endpoint)}: {cohort}"))
-            rows.extend(_concordance_row(material, cohort, endpoint, model) for model in material.models)
+            for model in material.models:
+                rows.extend(_concordance_rows(material, cohort, endpoint, model))
     level = material.level_percent
     columns = (
         Column(label="Model", align="left"),
+        Column(label="Measure, judged", align="left"),
         Column(label="Events / n"),
-        Column(label=f"C without PAD ({level} CI)"),
-        Column(label=f"C with PAD ({level} CI)"),
+        Column(label="Without PAD", spanner=f"C ({level} CI)"),
+        Column(label="With PAD", spanner=f"C ({level} CI)"),
         Column(label=f"Difference ({level} CI)"),
         Column(label="p (LR)"),
     )
     return Table(
         key="concordance",
-        title="Harrell's C of the models without and with predicted age difference",
+        title="Concordance (C) of the models without and with predicted age difference",
         columns=columns,
         rows=tuple(rows),
-        caption="Apparent: fitted and judged on the same subjects, so C flatters the larger model. Competing "
-        "events are censored. p: likelihood-ratio test of adding PAD, on the complete cases common to all "
-        "models.",
+        caption="Apparent: fitted and judged on the same subjects, so C flatters the larger model. "
+        "Optimism-corrected: less what bootstrap samples flatter it by. External: fitted in another cohort. "
+        "Competing events are censored. Uno's C counts events until the longest horizon and does not depend "
+        "on censoring. p: likelihood-ratio test of adding PAD, on the complete cases common to all models. "
+        "A small difference in C may go with a clear association, and the reverse.",
     )
 
 
-def _concordance_row(material: Material, cohort: str, endpoint: str, model: str) -> Row:
+def _concordance_rows(material: Material, cohort: str, endpoint: str, model: str) -> Iterator[Row]:
+    keys = {"endpoint": endpoint, "model": model}
+    test = material.results.find(cohort, "cox", "lr_chi2", predictor=material.pad(cohort), **keys)
+    for method, name in MEASURES.items():
+        for validation, judged in VALIDATIONS.items():
+            own = {**keys, "validation": validation, "method": method}
+            first = (method, validation) == ("harrell", "apparent")
+            if first or material.results.find(cohort, "concordance", "c", **own):
+                label = (Cell(text=model if first else ""), Cell(text=f"{name}, {judged}"))
+                cells = _concordance_cells(material, cohort, own)
+                yield Row(cells=(*label, *cells, p_cell(test) if first else Cell(text="")), kind="indent")
+
+
+def _concordance_cells(material: Material, cohort: str, keys: dict[str, str]) -> tuple[Cell, ...]:
     results, pad = material.results, material.pad(cohort)
-    keys = {"endpoint": endpoint, "model": model, "validation": "apparent", "method": "harrell"}
     alone = results.find(cohort, "concordance", "c", predictor=None, **keys)
-    cells = (
-        Cell(text=model),
+    return (
         Cell(text=events_of(alone)),
-        estimate_cell(alone, "index"),
-        estimate_cell(results.find(cohort, "concordance", "c", predictor=pad, **keys), "index"),
-        estimate_cell(results.find(cohort, "concordance_difference", "c_difference", **keys), "difference"),
-        p_cell(results.find(cohort, "cox", "lr_chi2", predictor=pad, endpoint=endpoint, model=model)),
+        stacked_cell(alone, "index"),
+        stacked_cell(results.find(cohort, "concordance", "c", predictor=pad, **keys), "index"),
+        stacked_cell(results.find(cohort, "concordance_difference", "c_difference", **keys), "difference"),
     )
-    return Row(cells=cells, kind="indent")

@@ -22,14 +22,18 @@ LEAST_AT_RISK = 10
 RATIO_TICKS = (0.1, 0.2, 0.33, 0.5, 0.67, 1, 1.5, 2, 3, 5, 8, 12)
 WIDEST_RATIO = 16.0
 FOREST_ROW = 14
+NAMES_WIDTH = 214
+HAZARD_AXIS = "Hazard ratio per SD (log scale)"
+FOREST_HINTS = (("estimate", "Ratio (CI)"), ("p", "p"), ("events", "Events / n"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForestRow:
-    """A line of a forest plot; without a result it is a heading."""
+    """A line of a forest plot; without a result it is a heading; ``p`` is printed in place of its own."""
 
     label: str
     result: Result | None = None
+    p: str | None = None
 
 
 def incidence_figure(material: Material, endpoint: str) -> Figure | None:
@@ -79,7 +83,14 @@ def incidence_figure(material: Material, endpoint: str) -> Figure | None:
 
 
 def forest_figure(
-    key: str, title: str, caption: str, alt_text: str, rows: Sequence[ForestRow]
+    key: str,
+    title: str,
+    caption: str,
+    alt_text: str,
+    rows: Sequence[ForestRow],
+    *,
+    axis: str = HAZARD_AXIS,
+    p_head: str = "p",
 ) -> Figure | None:
     """Draw hazard ratios with their intervals on a log scale, printed beside them."""
     import altair as alt
@@ -92,30 +103,27 @@ def forest_figure(
     data = values_of(lines)
     names = alt.Chart(data).encode(x=alt.value(0), y=y, text="label:N")
     heads = names.transform_filter("datum.heading").mark_text(align="left", fontWeight="bold")
-    plain = names.transform_filter("!datum.heading").mark_text(align="left", dx=10)
+    plain = names.transform_filter("!datum.heading").mark_text(align="left", dx=10, limit=NAMES_WIDTH - 10)
+    spare = 16 * (len(p_head) > 1)  # a longer head takes its room from the plot
+    ratio = "HR (CI)" if axis == HAZARD_AXIS else "OR (CI)"
+    printed = (("estimate", ratio, 92), ("p", p_head, 34 + spare), ("events", "Events / n", 62))
     columns = [
-        alt.layer(heads, plain).properties(width=214, height=height),
-        _forest_plot(data, lines, y).properties(width=196, height=height),
+        alt.layer(heads, plain).properties(width=NAMES_WIDTH, height=height),
+        _forest_plot(data, lines, y, axis).properties(width=196 - spare, height=height),
         *(
             _forest_column(data, y, name, head, width).properties(height=height)
-            for name, head, width in FOREST_COLUMNS
+            for name, head, width in printed
         ),
     ]
     spec = theme.finish(alt.hconcat(*columns, spacing=10))
     return Figure(key=key, title=title, caption=caption, alt=alt_text, spec=spec)
 
 
-FOREST_COLUMNS = (
-    ("estimate", "HR (CI)", 92),
-    ("p", "p", 34),
-    ("events", "Events / n", 62),
-)
-
-
 def _forest_values(i: int, row: ForestRow) -> dict[str, Any]:
     result = row.result
     if result is None:
-        return {"row": i, "label": row.label, "heading": True, "estimate": "", "p": "", "events": ""}
+        return {"row": i, "label": row.label, "heading": True, "estimate": "", "p": row.p or "", "events": ""}
+    own_p = format_p(result.p_value) if result.value is not None else DASH
     return {
         "row": i,
         "label": row.label,
@@ -124,7 +132,7 @@ def _forest_values(i: int, row: ForestRow) -> dict[str, Any]:
         "lower": compact(result.lower),
         "upper": compact(result.upper),
         "estimate": format_estimate(result, "ratio"),
-        "p": format_p(result.p_value) if result.value is not None else DASH,
+        "p": own_p if row.p is None else row.p,
         "events": events_of(result),
     }
 
@@ -139,24 +147,24 @@ def _forest_column(data: Any, y: Any, name: str, head: str, width: int) -> Any:
     return text.encode(x=alt.value(width), y=y, text=f"{name}:N").properties(width=width)
 
 
-def _forest_plot(data: Any, lines: Sequence[dict[str, Any]], y: Any) -> Any:
+def _forest_plot(data: Any, lines: Sequence[dict[str, Any]], y: Any, axis: str) -> Any:
     import altair as alt
 
     low, high = _ratio_domain(lines)
     ticks = [tick for tick in RATIO_TICKS if low <= tick <= high]
     x = alt.X(
         "value:Q",
-        title="Hazard ratio per SD (log scale)",
+        title=axis,
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
-        axis=alt.Axis(values=ticks, format="~g", grid=False),
+        axis=alt.Axis(values=ticks, format="~g", grid=False, labelOverlap="greedy", labelSeparation=5),
     )
     base = alt.Chart(data).transform_filter("isValid(datum.value)")
     one = alt.Chart(values_of([{"value": 1}])).mark_rule(color=theme.MUTED, strokeWidth=1).encode(x=x)
     bars = base.mark_rule(color=theme.BLUE, strokeWidth=1.4, clip=True).encode(
-        x=alt.X("lower:Q", title="Hazard ratio per SD (log scale)"), x2="upper:Q", y=y
+        x=alt.X("lower:Q", title=axis), x2="upper:Q", y=y
     )
     dots = base.mark_square(color=theme.BLUE, size=42, opacity=1, clip=True).encode(
-        x=x, y=y, tooltip=[alt.Tooltip(f"{name}:N", title=head) for name, head, _ in FOREST_COLUMNS]
+        x=x, y=y, tooltip=[alt.Tooltip(f"{name}:N", title=head) for name, head in FOREST_HINTS]
     )
     return alt.layer(one, bars, dots)
 

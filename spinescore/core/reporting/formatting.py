@@ -59,6 +59,11 @@ FLAG_TEXT = {
         "the bias correction was fitted on subjects the network was trained on, whose error is too small"
     ),
     "trained_on": "the network was trained on subjects of this cohort",
+    "strata_left_out": "age-sex strata in which some group has nobody are left out",
+    "few_clusters": "fewer than 40 clusters: the cluster-robust interval is too narrow",
+    "few_imputations": "more imputations would change the digits",
+    "not_converged": "the chains of imputations still differed",
+    "bootstraps_failed": "some bootstrap samples gave no value",
 }
 
 

@@ -13,6 +13,7 @@ from spinescore.core.reporting.document import (
     References,
     Section,
 )
+from spinescore.core.reporting.family_methods import family_methods
 from spinescore.core.reporting.formatting import format_number
 from spinescore.core.reporting.material import CORRECTION_NAMES, Material, describe_fit, level_title
 from spinescore.core.reporting.repeated_section import has_repeats
@@ -56,14 +57,12 @@ LIMITS = (
     "ratio is attenuated against that of the spine's own age.",
     "Accuracy against chronological age is not the aim: a model that read chronological age perfectly "
     "would have no PAD at all.",
-    "C and AUC of fitted models are apparent: judged on the subjects the models were fitted to. They have "
-    "been corrected neither for optimism nor checked in other people.",
-    "Models are compared on the complete cases common to them, or each on its own; missing covariates "
-    "are not imputed in what is shown here, and complete cases may differ from everybody.",
+    "Models are compared on the complete cases common to them, or each on its own; complete cases may differ "
+    "from everybody.",
     "Cause-specific hazard ratios say how the rate of the event depends on PAD while subjects are "
     "event-free; they are not statements about risk. Cumulative incidence is.",
-    "Many hazard ratios are shown and their p values are not adjusted for that; one estimate was declared in "
-    "advance, and the others are secondary.",
+    "Many ratios are shown and their p values are not adjusted for that, unless a table says so; one "
+    "estimate was declared in advance, and the others are secondary.",
     "The associations are observational and say nothing about cause.",
 )
 
@@ -88,14 +87,18 @@ def methods_section(material: Material) -> Section:
             for name, terms in material.study.models.items()
         ]
         blocks += [Heading(text="Models"), Definitions(items=tuple(models))]
-    blocks += [Heading(text="Statistics"), *(Paragraph(text=text) for text in _statistics_texts(material))]
-    blocks.append(References(items=REFERENCES + (REPEATED_REFERENCES if has_repeats(material) else ())))
+    references = REFERENCES + (REPEATED_REFERENCES if has_repeats(material) else ())
+    families, cited = family_methods(material, len(references) + 1)
+    software = ", ".join(f"{name} {version}" for name, version in material.versions.items())
+    texts = (*_statistics_texts(material), families, f"Software: {software}.")
+    blocks += [Heading(text="Statistics"), *(Paragraph(text=text) for text in texts if text)]
+    blocks.append(References(items=references + cited))
     return Section(key="methods", title="Methods", blocks=tuple(blocks))
 
 
 def limits_section(material: Material) -> Section:
     """Say what the numbers are not good for."""
-    notes = list(LIMITS)
+    notes = [*LIMITS, *_absent_checks(material)]
     manifest_use = str(material.model.get("manifest", {}).get("intended_use") or "")
     if manifest_use:
         notes.insert(0, f"The model's own card says of its intended use: {manifest_use}")
@@ -104,6 +107,19 @@ def limits_section(material: Material) -> Section:
         Callout(title="Limits", items=tuple(notes), severity="note"),
     )
     return Section(key="limits", title="Intended use and limits", blocks=blocks)
+
+
+def _absent_checks(material: Material) -> Iterator[str]:
+    """Say which of the usual safeguards were not run."""
+    if not any(result.validation == "optimism_corrected" for result in material.results):
+        yield (
+            "C and AUC of fitted models that are called apparent were judged on the subjects the models were "
+            "fitted to: they were not corrected for optimism."
+        )
+    if not any(result.validation == "external" for result in material.results):
+        yield "The fitted models were not judged in other people than those they were fitted to."
+    if not any(result.variant == "imputed" for result in material.results):
+        yield "Missing covariates were not imputed in what is shown here."
 
 
 def _images_text(material: Material) -> str:
@@ -258,8 +274,6 @@ def _statistics_texts(material: Material) -> Iterator[str]:
         )
     if has_repeats(material):
         yield _repeated_text(material)
-    software = ", ".join(f"{name} {version}" for name, version in material.versions.items())
-    yield f"Software: {software}."
 
 
 def _repeated_text(material: Material) -> str:

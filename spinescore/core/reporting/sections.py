@@ -7,6 +7,9 @@ from collections.abc import Callable
 from spinescore.core.reporting import check_tables, tables
 from spinescore.core.reporting import survival_tables as survival
 from spinescore.core.reporting.attrition_flow import attrition_flow
+from spinescore.core.reporting.competing_tables import fine_gray_table, restricted_mean_table
+from spinescore.core.reporting.curve_section import curve_section
+from spinescore.core.reporting.cutoff_section import cutoff_section
 from spinescore.core.reporting.document import (
     Block,
     Callout,
@@ -21,8 +24,12 @@ from spinescore.core.reporting.follow_up_figures import ForestRow, forest_figure
 from spinescore.core.reporting.formatting import RULE
 from spinescore.core.reporting.material import Material, in_sentence
 from spinescore.core.reporting.methods import limits_section, methods_section
+from spinescore.core.reporting.multiplicity_section import multiplicity_section
+from spinescore.core.reporting.prediction_section import prediction_section
 from spinescore.core.reporting.provenance import provenance_section
 from spinescore.core.reporting.repeated_section import repeated_section
+from spinescore.core.reporting.sensitivity_section import sensitivity_section
+from spinescore.core.reporting.subgroup_section import subgroup_section
 from spinescore.core.reporting.summary import cover_facts, summary_section
 from spinescore.core.reporting.theme import unchecked_charts
 
@@ -124,6 +131,8 @@ def follow_up_section(material: Material) -> Section:
         return Section(key="incidence", title="Follow-up and incidence", blocks=())
     figures = [figure for e in material.survival if (figure := incidence_figure(material, e)) is not None]
     blocks: list[Block] = [survival.follow_up_table(material), *figures, survival.incidence_table(material)]
+    means = restricted_mean_table(material)
+    blocks += [means] if means else []
     return Section(key="incidence", title="Follow-up and incidence", blocks=tuple(blocks))
 
 
@@ -144,7 +153,7 @@ def hazard_section(material: Material) -> Section:
         survival.predictor_table(material, endpoint, model),
         survival.category_table(material),
         survival.covariate_table(material, endpoint),
-        survival.competing_table(material),
+        fine_gray_table(material) or survival.competing_table(material),
     ]
     present = tuple(block for block in blocks if block is not None)
     return Section(key="hazard-ratios", title="Predicted age difference and hazard", blocks=present)
@@ -196,7 +205,13 @@ SECTIONS: tuple[Callable[[Material], Section], ...] = (
     discrimination_section,
     follow_up_section,
     hazard_section,
+    curve_section,
+    subgroup_section,
     checks_section,
+    prediction_section,
+    cutoff_section,
+    sensitivity_section,
+    multiplicity_section,
     methods_section,
     limits_section,
     provenance_section,

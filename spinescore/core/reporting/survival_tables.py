@@ -25,6 +25,11 @@ from spinescore.core.reporting.material import (
 from spinescore.core.reporting.tables import head_row
 from spinescore.domain import Result
 
+STANDARDISED_RATE = "standardised_rate_per_1000_py"
+STANDARDISED = (
+    " Standardised for age band and sex to the person-years of all groups together, with gamma intervals: "
+    "compares groups within a cohort, not cohorts."
+)
 SAMPLE_TITLES = {
     "own_n": "each model on its own complete cases",
     "common_n": "all models on the complete cases common to them",
@@ -40,12 +45,14 @@ def incidence_table(material: Material) -> Table:
             for group in (None, *material.groups(cohort)):
                 rows.append(_incidence_row(material, cohort, endpoint, group))
     horizon = material.study.analysis.horizons_years[0]
+    standardised = _has_standardised(material)
     columns = (
         Column(label="PAD group", align="left"),
         Column(label="n"),
         Column(label="Events"),
         Column(label="Person-years"),
         Column(label=f"Rate per 1,000 person-years ({material.level_percent} CI)"),
+        *([Column(label=f"Standardised rate ({material.level_percent} CI)")] if standardised else []),
         Column(label=f"Risk at {horizon:g} years, % ({material.level_percent} CI)"),
     )
     return Table(
@@ -54,8 +61,12 @@ def incidence_table(material: Material) -> Table:
         columns=columns,
         rows=tuple(rows),
         caption="Crude rates with exact Poisson intervals. Risk: cumulative incidence (Aalen-Johansen) where "
-        "an event competes; survival (Kaplan-Meier) where none does, marked S.",
+        f"an event competes; survival (Kaplan-Meier) where none does, marked S.{STANDARDISED * standardised}",
     )
+
+
+def _has_standardised(material: Material) -> bool:
+    return any(result.statistic == STANDARDISED_RATE for result in material.results)
 
 
 def _incidence_row(material: Material, cohort: str, endpoint: str, group: str | None) -> Row:
@@ -69,9 +80,20 @@ def _incidence_row(material: Material, cohort: str, endpoint: str, group: str | 
         Cell(text=format_count(found.events if found else None)),
         Cell(text=DASH if years is None else f"{years:,.0f}"),
         estimate_cell(found, "rate"),
+        *_standardised_cells(material, cohort, endpoint, group),
         _risk_cell(material, cohort, endpoint, group),
     )
     return Row(cells=cells, kind="indent")
+
+
+def _standardised_cells(
+    material: Material, cohort: str, endpoint: str, group: str | None
+) -> tuple[Cell, ...]:
+    if not _has_standardised(material):
+        return ()
+    keys = {"endpoint": endpoint, "cause": endpoint, "group": group}
+    found = material.results.find(cohort, "incidence", STANDARDISED_RATE, **keys)
+    return (estimate_cell(found, "rate") if found else Cell(text=""),)
 
 
 def _risk_cell(material: Material, cohort: str, endpoint: str, group: str | None) -> Cell:

@@ -1,0 +1,47 @@
+"""The language a report is written in: gettext's functions, over the catalogue in use.
+
+Texts are written in English where they are used, as ``_("{n} subjects").format(n=n)``; another language's
+catalogue is read by ``shell.catalogues`` and holds within ``written_in``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from gettext import NullTranslations
+
+_CATALOGUE: ContextVar[NullTranslations | None] = ContextVar("catalogue", default=None)
+
+
+def gettext(message: str) -> str:
+    """Return a text in the language in use; a text its catalogue lacks stays English."""
+    catalogue = _CATALOGUE.get()
+    return catalogue.gettext(message) if catalogue else message
+
+
+def ngettext(singular: str, plural: str, n: int) -> str:
+    """Return the form of a text that goes with a count."""
+    catalogue = _CATALOGUE.get()
+    return catalogue.ngettext(singular, plural, n) if catalogue else (singular if n == 1 else plural)
+
+
+def pgettext(context: str, message: str) -> str:
+    """Return a text that has several meanings in English, in the language in use."""
+    catalogue = _CATALOGUE.get()
+    return catalogue.pgettext(context, message) if catalogue else message
+
+
+def marked(message: str) -> str:
+    """Mark a text of a module's constant for the catalogue; it is translated where it is used."""
+    return message
+
+
+@contextmanager
+def written_in(catalogue: NullTranslations) -> Iterator[None]:
+    """Write texts in a catalogue's language within the block."""
+    token = _CATALOGUE.set(catalogue)
+    try:
+        yield
+    finally:
+        _CATALOGUE.reset(token)

@@ -123,7 +123,7 @@ def _fit_figure(correction: Correction) -> Figure:
         f"{folds} Dashed line: 0.",
         alt="Two panels of mean predicted age difference by chronological age with standard deviations: "
         "before correction with the fitted line, and after correction.",
-        spec=theme.finish(alt.hconcat(before, after, spacing=44)),
+        spec=theme.finish(theme.beside(before, after, spacing=44)),
     )
 
 
@@ -144,7 +144,7 @@ def _panel(correction: Correction, when: str, years: Any) -> Any:
     layers = [bars, zero.encode(x=x, y=y)]
     if when == "before":
         layers += [_line(correction, fold, x, y) for fold in (*correction.folds, None)]
-    return alt.layer(*layers, dots).properties(width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=when)
+    return theme.layered(*layers, dots, width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=when)
 
 
 def _point(cell: AgeCell, when: str) -> dict[str, float | None]:
@@ -218,7 +218,7 @@ def _bar_figure(correction: Correction) -> Figure:
         "Years of few subjects are pooled, and the bar is their mean.",
         alt="Bars of the number of reference subjects by age, and lines of the standard deviation of their "
         "predicted age difference before and after correction.",
-        spec=theme.finish(alt.hconcat(counts.properties(**size), spread.properties(**size), spacing=44)),
+        spec=theme.finish(theme.beside(counts.properties(**size), spread.properties(**size), spacing=44)),
     )
 
 

@@ -35,7 +35,6 @@ from spinescore.core.reporting.tables import head_row
 from spinescore.domain import Result
 
 TITLE = "Predicted age difference as a curve"
-PANELS_A_ROW = 2
 READING = (
     "A hazard ratio per SD takes the log hazard to rise by the same step for every year of predicted age "
     "difference (PAD). Here PAD may bend: the same models with PAD as a restricted cubic spline. The test of "
@@ -108,7 +107,6 @@ def _knots_text(material: Material, cohort: str, endpoint: str, model: str) -> s
 
 def spline_figure(material: Material, endpoint: str) -> Figure | None:
     """Draw the hazard ratio over PAD in the primary model, a panel per cohort."""
-    import altair as alt
 
     model = material.primary_model
     chosen = (pl.col("analysis") == "spline") & (pl.col("endpoint") == endpoint) & (pl.col("model") == model)
@@ -117,9 +115,6 @@ def spline_figure(material: Material, endpoint: str) -> Figure | None:
     if not cohorts or model is None:
         return None
     panels = [_spline_panel(material, c, endpoint, curves.filter(pl.col("cohort") == c)) for c in cohorts]
-    rows = [
-        alt.hconcat(*panels[i : i + PANELS_A_ROW], spacing=44) for i in range(0, len(panels), PANELS_A_ROW)
-    ]
     title = material.endpoint_title(endpoint)
     caution = material.correction_caution if material.pad(cohorts[0]) == "pad_corrected" else ""
     return Figure(
@@ -131,7 +126,7 @@ def spline_figure(material: Material, endpoint: str) -> Figure | None:
         f"subjects.{caution}",
         alt=f"Hazard ratio of {in_sentence(title)} as a smooth curve over years of predicted age difference "
         "with its confidence band, one panel per cohort.",
-        spec=theme.finish(alt.vconcat(*rows, spacing=26)),
+        spec=theme.finish(theme.in_rows(panels)),
     )
 
 
@@ -158,7 +153,7 @@ def _spline_panel(material: Material, cohort: str, endpoint: str, curves: pl.Dat
         *_marks(knots, curves["comparator"][0], low, x, y),
     ]
     title = alt.TitleParams(text=cohort, subtitle=_panel_text(material, cohort, endpoint))
-    return alt.layer(*layers).properties(width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
+    return theme.layered(*layers, width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
 
 
 def _hints() -> list[Any]:

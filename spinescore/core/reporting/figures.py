@@ -24,7 +24,6 @@ ROC_LINES = (
 
 def scatter_figure(material: Material) -> Figure | None:
     """Draw spine age on chronological age per cohort, raw and corrected side by side, with fitted lines."""
-    import altair as alt
 
     points = material.points
     if points.is_empty():
@@ -41,7 +40,7 @@ def scatter_figure(material: Material) -> Figure | None:
             if own[predictor].is_not_null().any()
         ]
         if panels:
-            rows.append(alt.hconcat(*panels, spacing=44))
+            rows.append(theme.beside(*panels, spacing=44))
     binned = any(points.filter(pl.col("cohort") == c).height > MOST_POINTS for c in material.cohorts)
     marks = (
         "Cells are shaded by the number of subjects, since a cohort has more than 2,000."
@@ -56,13 +55,12 @@ def scatter_figure(material: Material) -> Figure | None:
         f"for comparison only.{material.correction_caution}",
         alt="Scatter plots of spine age against chronological age, one row per cohort: raw on the left, "
         "corrected on the right, each with a fitted line, its confidence band and the line of identity.",
-        spec=theme.finish(alt.vconcat(*rows, spacing=26)),
+        spec=theme.finish(theme.below(*rows, spacing=26)),
     )
 
 
 def roc_figure(material: Material, endpoint: str) -> Figure | None:
     """Draw the ROC curves of one binary endpoint, a panel per cohort."""
-    import altair as alt
 
     panels = [panel for c in material.cohorts if (panel := _roc_panel(material, c, endpoint)) is not None]
     if not panels:
@@ -75,7 +73,7 @@ def roc_figure(material: Material, endpoint: str) -> Figure | None:
         "chance. Areas with DeLong intervals are in the table.",
         alt=f"Receiver operating characteristic curves for {in_sentence(title)}, one panel per cohort: raw "
         "spine age, chronological age and predicted age difference.",
-        spec=theme.finish(alt.hconcat(*panels)),
+        spec=theme.finish(theme.beside(*panels)),
     )
 
 
@@ -83,7 +81,7 @@ def values_of(rows: Sequence[dict[str, Any]]) -> Any:
     """Return rows as inline data; nothing is fetched and no row limit applies."""
     import altair as alt
 
-    return alt.InlineData(values=list(rows))
+    return alt.InlineData(values=tuple(rows))  # Altair copies a list each time charts are put together
 
 
 def compact(value: float | None, digits: int = 5) -> float | None:
@@ -120,7 +118,7 @@ def _scatter_panel(material: Material, cohort: str, predictor: str, domain: list
     title = alt.TitleParams(
         text=f"{cohort}: {kind} (n = {points.height:,})", subtitle=_fit_text(material, cohort, predictor)
     )
-    return alt.layer(*layers).properties(width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
+    return theme.layered(*layers, width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
 
 
 def _dots(points: pl.DataFrame, predictor: str, x: Any, y: Any) -> Any:
@@ -226,7 +224,7 @@ def _roc_panel(material: Material, cohort: str, endpoint: str) -> Any | None:
         f"{found.events:,} with, {(found.n or 0) - found.events:,} without" if found and found.events else ""
     )
     title = alt.TitleParams(text=cohort, subtitle=counts)
-    return alt.layer(*layers).properties(width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
+    return theme.layered(*layers, width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
 
 
 def _roc_key(

@@ -38,7 +38,6 @@ class ForestRow:
 
 def incidence_figure(material: Material, endpoint: str) -> Figure | None:
     """Draw the endpoint by PAD group: cumulative incidence where events compete, else Kaplan-Meier."""
-    import altair as alt
 
     competing = material.competing(endpoint)
     analysis = "cumulative_incidence" if competing else "kaplan_meier"
@@ -78,7 +77,7 @@ def incidence_figure(material: Material, endpoint: str) -> Figure | None:
         f"{_group_key(material, cohorts)}",
         alt=f"{what.capitalize()} of {in_sentence(title)} over years of follow-up by group of predicted age "
         "difference, one panel per cohort, with numbers at risk below.",
-        spec=theme.finish(alt.hconcat(*panels)),
+        spec=theme.finish(theme.beside(*panels)),
     )
 
 
@@ -108,14 +107,14 @@ def forest_figure(
     ratio = "HR (CI)" if axis == HAZARD_AXIS else "OR (CI)"
     printed = (("estimate", ratio, 92), ("p", p_head, 34 + spare), ("events", "Events / n", 62))
     columns = [
-        alt.layer(heads, plain).properties(width=NAMES_WIDTH, height=height),
-        _forest_plot(data, lines, y, axis).properties(width=196 - spare, height=height),
+        theme.layered(heads, plain, width=NAMES_WIDTH, height=height),
+        theme.layered(*_forest_plot(data, lines, y, axis), width=196 - spare, height=height),
         *(
             _forest_column(data, y, name, head, width).properties(height=height)
             for name, head, width in printed
         ),
     ]
-    spec = theme.finish(alt.hconcat(*columns, spacing=10))
+    spec = theme.finish(theme.beside(*columns, spacing=10))
     return Figure(key=key, title=title, caption=caption, alt=alt_text, spec=spec)
 
 
@@ -147,7 +146,7 @@ def _forest_column(data: Any, y: Any, name: str, head: str, width: int) -> Any:
     return text.encode(x=alt.value(width), y=y, text=f"{name}:N").properties(width=width)
 
 
-def _forest_plot(data: Any, lines: Sequence[dict[str, Any]], y: Any, axis: str) -> Any:
+def _forest_plot(data: Any, lines: Sequence[dict[str, Any]], y: Any, axis: str) -> list[Any]:
     import altair as alt
 
     low, high = _ratio_domain(lines)
@@ -166,7 +165,7 @@ def _forest_plot(data: Any, lines: Sequence[dict[str, Any]], y: Any, axis: str) 
     dots = base.mark_square(color=theme.BLUE, size=42, opacity=1, clip=True).encode(
         x=x, y=y, tooltip=[alt.Tooltip(f"{name}:N", title=head) for name, head in FOREST_HINTS]
     )
-    return alt.layer(one, bars, dots)
+    return [one, bars, dots]
 
 
 def _ratio_domain(lines: Sequence[dict[str, Any]]) -> tuple[float, float]:
@@ -218,9 +217,9 @@ def _incidence_panel(
     own = curves.filter((pl.col("cohort") == cohort) & pl.col("group").is_in(groups))
     years = alt.Scale(domain=[0, last_year], nice=False)
     lines = _incidence_lines(own, groups, years, domain)
-    top = alt.layer(*lines).properties(width=theme.PANEL_WIDTH, height=PLOT_HEIGHT, title=cohort)
+    top = theme.layered(*lines, width=theme.PANEL_WIDTH, height=PLOT_HEIGHT, title=cohort)
     below = _risk_table(at_risk, groups, years, last_year)
-    return alt.vconcat(top, below, spacing=8)
+    return theme.below(top, below, spacing=8)
 
 
 def _last_year(at_risk: pl.DataFrame) -> int:

@@ -14,7 +14,6 @@ from spinescore.core.reporting.figures import compact, values_of
 from spinescore.core.reporting.formatting import events_of
 from spinescore.core.reporting.material import Material, in_sentence
 
-PANELS_A_ROW = 2
 WITHOUT, WITH, ALL = "without PAD", "with PAD", "everybody"
 STYLES: dict[str, tuple[str, list[int]]] = {
     WITHOUT: (theme.GREY, [6, 3]),
@@ -45,7 +44,7 @@ def calibration_figure(material: Material, endpoint: str, horizon: float | None)
         "subjects are told apart.",
         alt=f"Observed against predicted risk of {in_sentence(title)}{until}, one panel per cohort, for the "
         "model without and with predicted age difference, with the line of perfect calibration.",
-        spec=_in_rows(panels),
+        spec=theme.finish(theme.in_rows(panels)),
     )
 
 
@@ -68,7 +67,7 @@ def decision_figure(material: Material, endpoint: str) -> Figure | None:
         "threshold; it does not say that one should act.",
         alt=f"Decision curves for {in_sentence(title)}{until}, one panel per cohort: net benefit over the "
         "threshold risk of acting on everybody, and by the model without and with predicted age difference.",
-        spec=_in_rows(panels),
+        spec=theme.finish(theme.in_rows(panels)),
     )
 
 
@@ -91,15 +90,6 @@ def _panels(material: Material, curves: pl.DataFrame) -> list[tuple[str, str, pl
         if own.height:
             found.append((cohort, how, own.filter(pl.col("validation") == how)))
     return found
-
-
-def _in_rows(panels: Sequence[Any]) -> dict[str, Any]:
-    import altair as alt
-
-    rows = [
-        alt.hconcat(*panels[i : i + PANELS_A_ROW], spacing=44) for i in range(0, len(panels), PANELS_A_ROW)
-    ]
-    return theme.finish(alt.vconcat(*rows, spacing=26))
 
 
 def _ceiling(numbers: Sequence[float]) -> float:
@@ -171,7 +161,7 @@ def _calibration_panel(material: Material, cohort: str, how: str, own: pl.DataFr
         *_drawn(lines, x, y, "Observed risk"),
         *_key(list(lines), 0.04),
     ]
-    return _titled(material, alt.layer(*layers), cohort, how, own)
+    return _titled(material, layers, cohort, how, own)
 
 
 def _decision_panel(material: Material, cohort: str, how: str, own: pl.DataFrame, every: pl.DataFrame) -> Any:
@@ -186,10 +176,10 @@ def _decision_panel(material: Material, cohort: str, how: str, own: pl.DataFrame
     nobody = alt.Chart(values_of([{"y": 0}])).mark_rule(color=theme.MUTED, strokeWidth=1)
     lines = _lines(own)
     layers = [nobody.encode(y=y), *_drawn(lines, x, y, "Net benefit"), *_key(list(lines), 0.58)]
-    return _titled(material, alt.layer(*layers), cohort, how, own)
+    return _titled(material, layers, cohort, how, own)
 
 
-def _titled(material: Material, chart: Any, cohort: str, how: str, own: pl.DataFrame) -> Any:
+def _titled(material: Material, layers: Sequence[Any], cohort: str, how: str, own: pl.DataFrame) -> Any:
     import altair as alt
 
     keys = {name: own[name][0] for name in ("endpoint", "model", "horizon_years")}
@@ -197,4 +187,4 @@ def _titled(material: Material, chart: Any, cohort: str, how: str, own: pl.DataF
     title = alt.TitleParams(
         text=f"{cohort}: {JUDGED[how]}", subtitle=f"{counts} events / n" if counts else ""
     )
-    return chart.properties(width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
+    return theme.layered(*layers, width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -14,7 +13,6 @@ from spinescore.core.reporting.formatting import format_number
 from spinescore.core.reporting.material import PREDICTOR_NAMES, Material, level_title
 
 CELL_YEARS = 1.0
-PANELS_A_ROW = 2
 KINDS = ("radiograph", "vfa")
 
 
@@ -40,7 +38,7 @@ def agreement_figure(material: Material) -> Figure | None:
         "difference. Dashed lines: the smallest detectable change either way, where it could be estimated.",
         alt="Scatter plots, one per cohort and kind of image, of the difference in raw spine age between two "
         "images of one person and day against their mean, with lines at the smallest detectable change.",
-        spec=_in_rows(panels),
+        spec=theme.finish(theme.in_rows(panels)),
     )
 
 
@@ -65,17 +63,8 @@ def change_figure(material: Material) -> Figure | None:
         "estimated. The outermost 5% of subjects are not drawn.",
         alt="Histograms, one per cohort and kind of image, of the subjects' change of predicted age "
         "difference per year, with the distribution that measurement error alone would give as a line.",
-        spec=_in_rows(panels),
+        spec=theme.finish(theme.in_rows(panels)),
     )
-
-
-def _in_rows(panels: Sequence[Any]) -> dict[str, Any]:
-    import altair as alt
-
-    rows = [
-        alt.hconcat(*panels[i : i + PANELS_A_ROW], spacing=44) for i in range(0, len(panels), PANELS_A_ROW)
-    ]
-    return theme.finish(alt.vconcat(*rows, spacing=26))
 
 
 def _agreement_panel(material: Material, cohort: str, kind: str, pairs: pl.DataFrame) -> Any:
@@ -100,7 +89,7 @@ def _agreement_panel(material: Material, cohort: str, kind: str, pairs: pl.DataF
         text=f"{cohort}: {level_title(kind)} (n = {pairs.height:,})",
         subtitle="" if limit is None else f"smallest detectable change {format_number(limit, 2)} years",
     )
-    return alt.layer(*layers).properties(width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
+    return theme.layered(*layers, width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
 
 
 def _level(value: float, dash: list[int], y: Any) -> Any:
@@ -162,4 +151,4 @@ def _change_panel(cohort: str, kind: str, curves: pl.DataFrame) -> Any:
             alt.Chart(values_of(line)).mark_line(color=theme.VERMILION, strokeWidth=1.8).encode(x=x, y=y)
         )
     title = alt.TitleParams(text=f"{cohort}: {level_title(kind)}")
-    return alt.layer(*layers).properties(width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
+    return theme.layered(*layers, width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)

@@ -92,9 +92,50 @@ def unchecked_charts() -> Iterator[None]:
 
 def finish(chart: Any) -> dict[str, Any]:
     """Return a chart's Vega-Lite specification with the house's looks."""
-    spec: dict[str, Any] = chart.to_dict(validate=False)  # checked by the tests; it costs seconds here
+    spec = _part(chart)
     spec["config"] = CONFIG
     return spec
+
+
+def layered(*layers: Any, **properties: Any) -> dict[str, Any]:
+    """Lay charts one over the other, with these properties of the whole."""
+    return _together("layer", layers) | {name: _plain(value) for name, value in properties.items()}
+
+
+def beside(*charts: Any, spacing: float = 34) -> dict[str, Any]:
+    """Put charts side by side, ``spacing`` px apart."""
+    return _together("hconcat", charts) | {"spacing": spacing}
+
+
+def below(*charts: Any, spacing: float = 34) -> dict[str, Any]:
+    """Put charts one below the other, ``spacing`` px apart."""
+    return _together("vconcat", charts) | {"spacing": spacing}
+
+
+def in_rows(panels: Sequence[Any], a_row: int = 2, spacing: float = 26) -> dict[str, Any]:
+    """Put panels in rows of ``a_row``, rows ``spacing`` px apart."""
+    starts = range(0, len(panels), a_row)
+    return below(*(beside(*panels[i : i + a_row], spacing=44) for i in starts), spacing=spacing)
+
+
+def _together(how: str, parts: Sequence[Any]) -> dict[str, Any]:
+    """Put specifications into one; Altair's own functions copy every part again for each step."""
+    specs = [_part(part) for part in parts]
+    schemas = [spec.pop("$schema") for spec in specs]
+    datasets = {name: rows for spec in specs for name, rows in spec.pop("datasets", {}).items()}
+    return {"$schema": schemas[0], how: specs, "datasets": datasets}
+
+
+def _part(chart: Any) -> dict[str, Any]:
+    if isinstance(chart, dict):
+        return dict(chart)
+    spec: dict[str, Any] = chart.to_dict(validate=False)  # checked by the tests; it costs seconds here
+    spec.pop("config", None)
+    return spec
+
+
+def _plain(value: Any) -> Any:
+    return value.to_dict(validate=False) if hasattr(value, "to_dict") else value
 
 
 def spread_labels(positions: Sequence[float], gap: float) -> list[float]:

@@ -55,10 +55,11 @@ class ResultTable:
 
     def __init__(self, results: Sequence[Result]) -> None:
         self._results = tuple(results)
-        self._by_analysis: dict[tuple[str, str, str], list[Result]] = {}
+        self._by_key: dict[tuple[object, ...], list[Result]] = {}
         for result in self._results:
-            key = (result.cohort, result.analysis, result.statistic)
-            self._by_analysis.setdefault(key, []).append(result)
+            analysis = (result.cohort, result.analysis, result.statistic)
+            for key in (analysis, (*analysis, result.endpoint)):
+                self._by_key.setdefault(key, []).append(result)
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self._results)
@@ -70,9 +71,10 @@ class ResultTable:
         """Return the rows that have these keys, in the order they were computed."""
         wanted = {"group": None, "subgroup": None, "term": None} | keys
         wanted = {key: value for key, value in wanted.items() if value is not LEFT_TO_CALLER}
+        of_endpoint = (wanted.pop("endpoint"),) if "endpoint" in wanted else ()
         return [
             result
-            for result in self._by_analysis.get((cohort, analysis, statistic), [])
+            for result in self._by_key.get((cohort, analysis, statistic, *of_endpoint), [])
             if all(getattr(result, key) == value for key, value in wanted.items())
             and ("variant" in keys or result.variant in MAIN_VARIANTS)
         ]

@@ -21,6 +21,7 @@ from spinescore.core.statistics.assembly.cohort_rows import cohort_rows
 from spinescore.core.statistics.assembly.correction_rows import correction_rows
 from spinescore.core.statistics.assembly.cox_rows import cox_rows
 from spinescore.core.statistics.assembly.cutoff_rows import cutoff_rows
+from spinescore.core.statistics.assembly.device_rows import device_rows
 from spinescore.core.statistics.assembly.fine_gray_rows import fine_gray_rows
 from spinescore.core.statistics.assembly.firth_rows import firth_rows
 from spinescore.core.statistics.assembly.follow_up_rows import follow_up_curves, follow_up_rows
@@ -158,6 +159,7 @@ def _cohort_rows(setting: Setting, repeated: tuple[Repeated, ...]) -> Iterator[R
     yield from table_rows(setting)
     yield from correction_rows(setting)
     yield from accuracy_rows(setting)
+    yield from device_rows(setting)
     yield from repeated_rows(setting, repeated)
 
 

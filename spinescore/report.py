@@ -110,6 +110,8 @@ def _material(
         attrition=warehouse.fetch("report/attrition", run_id=run_id),
         corrections=[_correction(row) for row in corrections.to_dicts()],
         images=warehouse.fetch("report/images", **of_model).to_dicts(),
+        quality=warehouse.fetch("report/quality", **of_model).to_dicts(),
+        findings=warehouse.fetch("report/quality_flags", **of_model).to_dicts(),
         model=_model(warehouse, key),
         runs=[
             run | {"counts": json.loads(run["counts"] or "{}")}

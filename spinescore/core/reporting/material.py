@@ -11,6 +11,8 @@ from typing import Any
 import polars as pl
 
 from spinescore.core.reporting.formatting import FLAG_TEXT, format_number
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.domain import Result
 from spinescore.study import Study
 
@@ -18,24 +20,29 @@ LEFT_TO_CALLER = object()
 MAIN_VARIANTS = (None, "main")  # what is read unless another fit of the same model is asked for
 QUANTILE_GROUP = re.compile(r"[TQ]\d")
 PREDICTOR_NAMES = {
-    "pad_raw": "PAD, raw",
-    "pad_corrected": "PAD, corrected",
-    "spine_age_raw": "Spine age, raw",
-    "spine_age_corrected": "Spine age, corrected",
-    "chronological_age": "Chronological age",
+    "pad_raw": marked("PAD, raw"),
+    "pad_corrected": marked("PAD, corrected"),
+    "spine_age_raw": marked("Spine age, raw"),
+    "spine_age_corrected": marked("Spine age, corrected"),
+    "chronological_age": marked("Chronological age"),
 }
 TERM_NAMES = {
-    "age": "Age",
-    "sex": "Sex",
-    "age_years": "Age, years",
-    "kind": "Kind of image",
-    "manufacturer": "Manufacturer",
-    "spine_age_raw": "Spine age, raw, years",
-    "spine_age_corrected": "Spine age, corrected, years",
-    "pad_raw": "PAD, raw, years",
-    "pad_corrected": "PAD, corrected, years",
+    "age": marked("Age"),
+    "sex": marked("Sex"),
+    "age_years": marked("Age, years"),
+    "kind": marked("Kind of image"),
+    "manufacturer": marked("Manufacturer"),
+    "spine_age_raw": marked("Spine age, raw, years"),
+    "spine_age_corrected": marked("Spine age, corrected, years"),
+    "pad_raw": marked("PAD, raw, years"),
+    "pad_corrected": marked("PAD, corrected, years"),
 }
-LEVEL_NAMES = {"F": "Female", "M": "Male", "radiograph": "Radiograph", "vfa": "DXA VFA"}
+LEVEL_NAMES = {
+    "F": marked("Female"),
+    "M": marked("Male"),
+    "radiograph": marked("Radiograph"),
+    "vfa": marked("DXA VFA"),
+}
 CORRECTION_FLAGS = (
     "same_cohort_correction",
     "cross_fit_correction",
@@ -43,7 +50,12 @@ CORRECTION_FLAGS = (
     "correction_trained_on",
     "trained_on",
 )
-CORRECTION_NAMES = {"beheshti": "Beheshti", "cole": "Cole", "age-level": "age-level", "none": "none"}
+CORRECTION_NAMES = {
+    "beheshti": "Beheshti",
+    "cole": "Cole",
+    "age-level": marked("age-level"),
+    "none": marked("none"),
+}
 
 
 class ResultTable:
@@ -109,6 +121,10 @@ class Material:
         When, UTC.
     hashes : mapping
         What fixes the inputs: study settings, analysis input.
+    quality : sequence of mappings
+        ``kind, manufacturer, n_images, n_subjects, n_scored, n_failed, n_flagged, sd_q1, sd_median, sd_q3``.
+    findings : sequence of mappings
+        ``what, code, kind, n``: why images were not scored, and flags.
     """
 
     study: Study
@@ -124,6 +140,8 @@ class Material:
     made_at: datetime
     hashes: Mapping[str, str] = field(default_factory=dict)
     repeats: pl.DataFrame = field(default_factory=pl.DataFrame)
+    quality: Sequence[Mapping[str, Any]] = ()
+    findings: Sequence[Mapping[str, Any]] = ()
 
     @property
     def cohorts(self) -> tuple[str, ...]:
@@ -160,8 +178,8 @@ class Material:
     def correction_caution(self) -> str:
         """What captions of figures of corrected numbers must say, as a sentence; empty where nothing must."""
         found = {flag for result in self.results for flag in result.flags}
-        said = [FLAG_TEXT[flag] for flag in CORRECTION_FLAGS if flag in found]
-        return f" Caution: {'; '.join(said)}." if said else ""
+        said = [_(FLAG_TEXT[flag]) for flag in CORRECTION_FLAGS if flag in found]
+        return _(" Caution: {said}.").format(said="; ".join(said)) if said else ""
 
     @property
     def primary_endpoint(self) -> str | None:
@@ -203,7 +221,8 @@ class Material:
         covariate = self.study.covariates.get(term)
         if covariate is not None:
             return covariate.title or term.replace("_", " ").capitalize()
-        return TERM_NAMES.get(term) or self.endpoint_title(term)
+        name = TERM_NAMES.get(term)
+        return _(name) if name else self.endpoint_title(term)
 
     def pad(self, cohort: str) -> str:
         """Return which PAD stands for PAD in a cohort: corrected where there is one."""
@@ -225,7 +244,7 @@ class Material:
             return ""
         if lower is None:
             return f"≤ {upper} y"
-        return f"> {lower} y" if upper is None else f"{lower} to {upper} y"
+        return f"> {lower} y" if upper is None else _("{lower} to {upper} y").format(lower=lower, upper=upper)
 
     def group_title(self, cohort: str, group: str) -> str:
         """Return the name of a PAD group with its range, as ``T1 ≤ −2.1 y``."""
@@ -242,19 +261,23 @@ def describe_fit(correction: Mapping[str, Any]) -> str:
     """Say what a reader must know of how a correction was fitted; nothing where it is as it should be."""
     notes = []
     if correction.get("fitted_kind", correction["kind"]) != correction["kind"]:
-        notes.append(f"fitted on another kind of image, {level_title(correction['fitted_kind'])}")
+        notes.append(
+            _("fitted on another kind of image, {fitted_kind}").format(
+                fitted_kind=level_title(correction["fitted_kind"])
+            )
+        )
     if correction.get("cross_fit"):
-        notes.append(f"cross-fitted in {correction['cross_fit']} folds")
+        notes.append(_("cross-fitted in {cross_fit} folds").format(cross_fit=correction["cross_fit"]))
     if correction.get("same_cohort"):
-        notes.append("meant for the subjects it was fitted on")
+        notes.append(_("meant for the subjects it was fitted on"))
     if correction.get("n_trained_on"):
-        notes.append(f"{correction['n_trained_on']:,} of them trained on")
+        notes.append(_("{n_trained_on:,} of them trained on").format(n_trained_on=correction["n_trained_on"]))
     return ", ".join(notes)
 
 
 def level_title(level: str) -> str:
     """Return the name of a level, for people."""
-    return LEVEL_NAMES.get(level, level)
+    return _(LEVEL_NAMES[level]) if level in LEVEL_NAMES else level
 
 
 def in_sentence(title: str) -> str:

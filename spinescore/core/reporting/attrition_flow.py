@@ -5,12 +5,14 @@ from __future__ import annotations
 import polars as pl
 
 from spinescore.core.reporting.document import Flow, FlowChart, FlowExit, FlowStep
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import Material
 
 TABLE_UNIT = "table rows"  # these steps count from the follow-up table to the images
-CAPTION = (
-    "Boxes on the left: what remains after each step; on the right: what was left out there, and why; at the "
-    "end: who is analysed for each endpoint."
+CAPTION = marked(
+    "Boxes on the left: what remains after each step; on the right: what was left out "
+    "there, and why; at the end: who is analysed for each endpoint."
 )
 
 
@@ -32,11 +34,17 @@ def attrition_flow(material: Material) -> Flow:
         charts.append(FlowChart(title=title, steps=_read_steps(own.filter(~of_table)), ends=tuple(ends)))
         table_steps = _read_steps(own.filter(of_table))
         if table_steps:
-            charts.append(FlowChart(title=f"{title}: the follow-up table's side", steps=table_steps))
+            charts.append(
+                FlowChart(
+                    title=_("{title}: the follow-up table's side").format(title=title), steps=table_steps
+                )
+            )
     return Flow(
         key="attrition",
-        title=f"From {'files found' if material.imported is None else 'rows imported'} to subjects analysed",
-        caption=CAPTION,
+        title=_("From files found to subjects analysed")
+        if material.imported is None
+        else _("From rows imported to subjects analysed"),
+        caption=_(CAPTION),
         charts=tuple(charts),
     )
 

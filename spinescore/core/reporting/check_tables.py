@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from spinescore.core.reporting.document import Cell, Column, Row, Table
 from spinescore.core.reporting.formatting import events_of, p_cell, value_cell
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import Material
 from spinescore.core.reporting.prediction_tables import VALIDATIONS
 from spinescore.core.reporting.tables import head_row, stacked_cell
 
-MEASURES = {"harrell": "Harrell's C", "uno": "Uno's C"}
+MEASURES = {"harrell": marked("Harrell's C"), "uno": marked("Uno's C")}
 
 
 def proportional_hazards_table(material: Material) -> Table:
@@ -35,21 +37,23 @@ def proportional_hazards_table(material: Material) -> Table:
                 )
                 rows.append(Row(cells=cells, kind="indent"))
     columns = (
-        Column(label="Model", align="left"),
-        Column(label="Events / n"),
-        Column(label="χ² (1 df)", spanner="PAD"),
+        Column(label=_("Model"), align="left"),
+        Column(label=_("Events / n")),
+        Column(label=_("χ² (1 df)"), spanner="PAD"),
         Column(label="p", spanner="PAD"),
-        Column(label="χ²", spanner="Whole model"),
-        Column(label="df", spanner="Whole model"),
-        Column(label="p", spanner="Whole model"),
+        Column(label="χ²", spanner=_("Whole model")),
+        Column(label="df", spanner=_("Whole model")),
+        Column(label="p", spanner=_("Whole model")),
     )
     return Table(
         key="proportional-hazards",
-        title="Tests of proportional hazards",
+        title=_("Tests of proportional hazards"),
         columns=columns,
         rows=tuple(rows),
-        caption="Score test on the Kaplan-Meier time scale, as survival::cox.zph since version 3.0. "
-        "With very many events p is always small.",
+        caption=_(
+            "Score test on the Kaplan-Meier time scale, as survival::cox.zph since version 3.0. "
+            "With very many events p is always small."
+        ),
     )
 
 
@@ -63,24 +67,27 @@ def concordance_table(material: Material) -> Table:
                 rows.extend(_concordance_rows(material, cohort, endpoint, model))
     level = material.level_percent
     columns = (
-        Column(label="Model", align="left"),
-        Column(label="Measure, judged", align="left"),
-        Column(label="Events / n"),
-        Column(label="Without PAD", spanner=f"C ({level} CI)"),
-        Column(label="With PAD", spanner=f"C ({level} CI)"),
-        Column(label=f"Difference ({level} CI)"),
+        Column(label=_("Model"), align="left"),
+        Column(label=_("Measure, judged"), align="left"),
+        Column(label=_("Events / n")),
+        Column(label=_("Without PAD"), spanner=_("C ({level} CI)").format(level=level)),
+        Column(label=_("With PAD"), spanner=_("C ({level} CI)").format(level=level)),
+        Column(label=_("Difference ({level} CI)").format(level=level)),
         Column(label="p (LR)"),
     )
     return Table(
         key="concordance",
-        title="Concordance (C) of the models without and with predicted age difference",
+        title=_("Concordance (C) of the models without and with predicted age difference"),
         columns=columns,
         rows=tuple(rows),
-        caption="Apparent: fitted and judged on the same subjects, so C flatters the larger model. "
-        "Optimism-corrected: less what bootstrap samples flatter it by. External: fitted in another cohort. "
-        "Competing events are censored. Uno's C counts events until the longest horizon and does not depend "
-        "on censoring. p: likelihood-ratio test of adding PAD, on the complete cases common to all models. "
-        "A small difference in C may go with a clear association, and the reverse.",
+        caption=_(
+            "Apparent: fitted and judged on the same subjects, so C flatters the larger model. "
+            "Optimism-corrected: less what bootstrap samples flatter it by. External: fitted in "
+            "another cohort. Competing events are censored. Uno's C counts events until the "
+            "longest horizon and does not depend on censoring. p: likelihood-ratio test of adding "
+            "PAD, on the complete cases common to all models. A small difference in C may go with "
+            "a clear association, and the reverse."
+        ),
     )
 
 
@@ -92,7 +99,7 @@ def _concordance_rows(material: Material, cohort: str, endpoint: str, model: str
             own = {**keys, "validation": validation, "method": method}
             first = (method, validation) == ("harrell", "apparent")
             if first or material.results.find(cohort, "concordance", "c", **own):
-                label = (Cell(text=model if first else ""), Cell(text=f"{name}, {judged}"))
+                label = (Cell(text=model if first else ""), Cell(text=f"{_(name)}, {_(judged)}"))
                 cells = _concordance_cells(material, cohort, own)
                 yield Row(cells=(*label, *cells, p_cell(test) if first else Cell(text="")), kind="indent")
 

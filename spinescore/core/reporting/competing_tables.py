@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from spinescore.core.reporting.document import Cell, Column, Row, Table
 from spinescore.core.reporting.formatting import estimate_cell, events_of, p_cell
+from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.material import Material, in_sentence
 from spinescore.core.reporting.tables import head_row
 
@@ -22,23 +23,28 @@ def fine_gray_table(material: Material) -> Table | None:
     level = material.level_percent
     return Table(
         key="fine-gray",
-        title="Competing events: cause-specific and subdistribution hazard ratio per SD of predicted age "
-        "difference",
+        title=_(
+            "Competing events: cause-specific and subdistribution hazard ratio per SD of predicted "
+            "age difference"
+        ),
         columns=(
-            Column(label="Event", align="left"),
-            Column(label="Model", align="left"),
-            Column(label="Events / n"),
-            Column(label=f"HR ({level} CI)", spanner="Cause-specific"),
-            Column(label="p", spanner="Cause-specific"),
-            Column(label=f"SHR ({level} CI)", spanner="Subdistribution"),
-            Column(label="p", spanner="Subdistribution"),
+            Column(label=_("Event"), align="left"),
+            Column(label=_("Model"), align="left"),
+            Column(label=_("Events / n")),
+            Column(label=_("HR ({level} CI)").format(level=level), spanner=_("Cause-specific")),
+            Column(label="p", spanner=_("Cause-specific")),
+            Column(label=_("SHR ({level} CI)").format(level=level), spanner=_("Subdistribution")),
+            Column(label="p", spanner=_("Subdistribution")),
         ),
         rows=tuple(rows),
-        caption="Cause-specific: Cox model of the rate among those free of both events. Subdistribution: "
-        "Fine and Gray's model of the cumulative incidence, with sandwich errors. The second says how the "
-        "share that has the event differs, also because the competing event takes subjects away: it is not a "
-        "rate ratio, and the two answer different questions. First: before the "
-        "event of the head. Each model on its own complete cases.",
+        caption=_(
+            "Cause-specific: Cox model of the rate among those free of both events. "
+            "Subdistribution: Fine and Gray's model of the cumulative incidence, with sandwich "
+            "errors. The second says how the share that has the event differs, also because the "
+            "competing event takes subjects away: it is not a rate ratio, and the two answer "
+            "different questions. First: before the event of the head. Each model on its own "
+            "complete cases."
+        ),
     )
 
 
@@ -54,7 +60,7 @@ def _fine_gray_rows(material: Material, cohort: str, endpoint: str) -> Iterator[
                 continue
             rate = material.results.find(cohort, "cox", "hr_per_sd", **keys)
             cells = (
-                Cell(text=title if cause == endpoint else f"{title} first"),
+                Cell(text=title if cause == endpoint else _("{title} first").format(title=title)),
                 Cell(text=model),
                 Cell(text=events_of(share)),
                 estimate_cell(rate, "ratio"),
@@ -76,17 +82,20 @@ def restricted_mean_table(material: Material) -> Table | None:
         return None
     return Table(
         key="restricted-mean",
-        title="Mean time without the event, or lost to it, by group of predicted age difference",
+        title=_("Mean time without the event, or lost to it, by group of predicted age difference"),
         columns=(
-            Column(label="PAD group", align="left"),
-            Column(label="Events / n"),
-            Column(label=f"Years ({material.level_percent} CI)"),
+            Column(label=_("PAD group"), align="left"),
+            Column(label=_("Events / n")),
+            Column(label=_("Years ({level} CI)").format(level=material.level_percent)),
             Column(label="p"),
         ),
         rows=tuple(rows),
-        caption="Restricted to the longest horizon. Where nothing competes: mean years without the event "
-        "(area under the survival curve). Where an event competes: mean years lost to the event. Unadjusted: "
-        "groups differ in more than predicted age difference, so the difference is no effect of it.",
+        caption=_(
+            "Restricted to the longest horizon. Where nothing competes: mean years without the "
+            "event (area under the survival curve). Where an event competes: mean years lost to "
+            "the event. Unadjusted: groups differ in more than predicted age difference, so the "
+            "difference is no effect of it."
+        ),
     )
 
 
@@ -98,12 +107,18 @@ def _mean_rows(material: Material, cohort: str, endpoint: str, cause: str) -> It
         return
     title = material.endpoint_title(endpoint)
     if cause != endpoint:
-        title = f"{material.endpoint_title(cause)} before {in_sentence(title)}"
-    what = "years lost" if name == "time_lost" else "years without it"
-    yield head_row(f"{title}, {what} of {whole.horizon_years:g}: {cohort}")
+        title = _("{endpoint} before {title}").format(
+            endpoint=material.endpoint_title(cause), title=in_sentence(title)
+        )
+    what = _("years lost") if name == "time_lost" else _("years without it")
+    yield head_row(
+        _("{title}, {what} of {horizon_years:g}: {cohort}").format(
+            title=title, what=what, horizon_years=whole.horizon_years, cohort=cohort
+        )
+    )
     for group in (None, *material.groups(cohort)):
         row = material.results.find(cohort, "restricted_mean", f"{name}_years", group=group, **keys)
-        label = "All" if group is None else material.group_title(cohort, group)
+        label = _("All") if group is None else material.group_title(cohort, group)
         cells = (Cell(text=label), Cell(text=events_of(row)), estimate_cell(row, "coefficient"))
         yield Row(cells=(*cells, Cell(text="")), kind="indent")
     for group in material.groups(cohort):
@@ -111,6 +126,8 @@ def _mean_rows(material: Material, cohort: str, endpoint: str, cause: str) -> It
             cohort, "restricted_mean", f"{name}_difference_years", group=group, **keys
         )
         if change is not None:
-            contrast = Cell(text=f"{change.group} minus {change.comparator}")
+            contrast = Cell(
+                text=_("{group} minus {comparator}").format(group=change.group, comparator=change.comparator)
+            )
             cells = (contrast, Cell(text=events_of(change)), estimate_cell(change, "coefficient"))
             yield Row(cells=(*cells, p_cell(change)), kind="indent")

@@ -30,26 +30,28 @@ from spinescore.core.reporting.formatting import (
     state_p,
     value_cell,
 )
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import LEFT_TO_CALLER, Material, in_sentence
 from spinescore.core.reporting.tables import head_row
 from spinescore.domain import Result
 
-TITLE = "Predicted age difference as a curve"
-READING = (
-    "A hazard ratio per SD takes the log hazard to rise by the same step for every year of predicted age "
-    "difference (PAD). Here PAD may bend: the same models with PAD as a restricted cubic spline. The test of "
-    "nonlinearity holds the bent line against the straight one; a large p does not show that the line is "
-    "straight."
+TITLE = marked("Predicted age difference as a curve")
+READING = marked(
+    "A hazard ratio per SD takes the log hazard to rise by the same step for every year of "
+    "predicted age difference (PAD). Here PAD may bend: the same models with PAD as a "
+    "restricted cubic spline. The test of nonlinearity holds the bent line against the "
+    "straight one; a large p does not show that the line is straight."
 )
 
 
 def curve_section(material: Material) -> Section:
     """Show PAD as a spline in every model, drawn for the primary one; empty where no spline was fitted."""
     if not any(material.results.every(c, "spline", "lr_chi2", term="global") for c in material.cohorts):
-        return Section(key="curve", title=TITLE, blocks=())
+        return Section(key="curve", title=_(TITLE), blocks=())
     figures = [figure for e in material.survival if (figure := spline_figure(material, e)) is not None]
-    blocks: tuple[Block, ...] = (Paragraph(text=READING), *figures, spline_table(material))
-    return Section(key="curve", title=TITLE, blocks=blocks)
+    blocks: tuple[Block, ...] = (Paragraph(text=_(READING)), *figures, spline_table(material))
+    return Section(key="curve", title=_(TITLE), blocks=blocks)
 
 
 def spline_table(material: Material) -> Table:
@@ -60,21 +62,24 @@ def spline_table(material: Material) -> Table:
             found = list(_spline_rows(material, cohort, endpoint))
             rows += [head_row(f"{material.endpoint_title(endpoint)}: {cohort}"), *found] if found else []
     columns = (
-        Column(label="Model", align="left"),
-        Column(label="Events / n"),
-        *(Column(label=head, spanner="PAD altogether (LR)") for head in ("χ²", "df", "p")),
-        *(Column(label=head, spanner="Nonlinearity (LR)") for head in ("χ²", "df", "p")),
-        Column(label="Knots, years of PAD"),
+        Column(label=_("Model"), align="left"),
+        Column(label=_("Events / n")),
+        *(Column(label=head, spanner=_("PAD altogether (LR)")) for head in ("χ²", "df", "p")),
+        *(Column(label=head, spanner=_("Nonlinearity (LR)")) for head in ("χ²", "df", "p")),
+        Column(label=_("Knots, years of PAD")),
     )
     return Table(
         key="spline",
-        title="Predicted age difference as a restricted cubic spline",
+        title=_("Predicted age difference as a restricted cubic spline"),
         columns=columns,
         rows=tuple(rows),
-        caption="Cox models, cause-specific where events compete, each on its own complete cases. "
-        "Likelihood-ratio (LR) tests of all terms of PAD against the model without it, and of the spline "
-        "against a straight line in PAD. Knots at Harrell's quantiles of the model's subjects. Several tests "
-        "of nonlinearity are shown: one small p among them is to be expected.",
+        caption=_(
+            "Cox models, cause-specific where events compete, each on its own complete cases. "
+            "Likelihood-ratio (LR) tests of all terms of PAD against the model without it, and of "
+            "the spline against a straight line in PAD. Knots at Harrell's quantiles of the "
+            "model's subjects. Several tests of nonlinearity are shown: one small p among them is "
+            "to be expected."
+        ),
     )
 
 
@@ -119,13 +124,19 @@ def spline_figure(material: Material, endpoint: str) -> Figure | None:
     caution = material.correction_caution if material.pad(cohorts[0]) == "pad_corrected" else ""
     return Figure(
         key=f"spline-{make_key(endpoint)}",
-        title=f"{title}: hazard ratio over predicted age difference, {model}",
-        caption="Line: hazard ratio against the reference marked by the open circle, on a log scale; band: "
-        f"pointwise {material.level_percent} confidence interval, which is closed at the reference by "
-        "construction. Drawn from the 1st to the 99th percentile; ticks at the foot: knots. Ends rest on few "
-        f"subjects.{caution}",
-        alt=f"Hazard ratio of {in_sentence(title)} as a smooth curve over years of predicted age difference "
-        "with its confidence band, one panel per cohort.",
+        title=_("{title}: hazard ratio over predicted age difference, {model}").format(
+            title=title, model=model
+        ),
+        caption=_(
+            "Line: hazard ratio against the reference marked by the open circle, on a log scale; "
+            "band: pointwise {level} confidence interval, which is closed at the reference by "
+            "construction. Drawn from the 1st to the 99th percentile; ticks at the foot: knots. "
+            "Ends rest on few subjects.{caution}"
+        ).format(level=material.level_percent, caution=caution),
+        alt=_(
+            "Hazard ratio of {title} as a smooth curve over years of predicted age difference with "
+            "its confidence band, one panel per cohort."
+        ).format(title=in_sentence(title)),
         spec=theme.finish(theme.in_rows(panels)),
     )
 
@@ -138,9 +149,9 @@ def _spline_panel(material: Material, cohort: str, endpoint: str, curves: pl.Dat
     low, high = _height_domain(rows)
     scale = alt.Scale(type="log", domain=[low, high], nice=False)
     ticks = alt.Axis(values=[tick for tick in RATIO_TICKS if low <= tick <= high], format="~g")
-    x = alt.X("x:Q", title="PAD, years", scale=alt.Scale(nice=False, zero=False))
-    y = alt.Y("y:Q", title="Hazard ratio (log scale)", scale=scale, axis=ticks)
-    foot = alt.Y("low:Q", title="Hazard ratio (log scale)", scale=scale)
+    x = alt.X("x:Q", title=_("PAD, years"), scale=alt.Scale(nice=False, zero=False))
+    y = alt.Y("y:Q", title=_("Hazard ratio (log scale)"), scale=scale, axis=ticks)
+    foot = alt.Y("low:Q", title=_("Hazard ratio (log scale)"), scale=scale)
     base = alt.Chart(values_of(rows))
     band = base.mark_area(color=theme.BLUE, opacity=1, fillOpacity=0.18, clip=True)
     one = alt.Chart(values_of([{"y": 1}])).mark_rule(color=theme.MUTED, strokeWidth=1, strokeDash=[4, 3])
@@ -159,7 +170,7 @@ def _spline_panel(material: Material, cohort: str, endpoint: str, curves: pl.Dat
 def _hints() -> list[Any]:
     import altair as alt
 
-    heads = (("x", "PAD"), ("y", "Hazard ratio"), ("low", "Lower"), ("up", "Upper"))
+    heads = (("x", "PAD"), ("y", _("Hazard ratio")), ("low", _("Lower")), ("up", _("Upper")))
     return [alt.Tooltip(f"{name}:Q", title=head, format=".2f") for name, head in heads]
 
 
@@ -189,4 +200,6 @@ def _panel_text(material: Material, cohort: str, endpoint: str) -> str:
         return ""
     if bent.value is None:
         return "; ".join(describe_cautions(bent))
-    return f"{events_of(bent)} events / n; nonlinearity {state_p(bent.p_value)}"
+    return _("{bent} events / n; nonlinearity {p_value}").format(
+        bent=events_of(bent), p_value=state_p(bent.p_value)
+    )

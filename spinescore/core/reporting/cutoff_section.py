@@ -6,20 +6,23 @@ from collections.abc import Iterator
 
 from spinescore.core.reporting.document import Cell, Column, Paragraph, Row, Section, Table
 from spinescore.core.reporting.formatting import events_of
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import LEFT_TO_CALLER, PREDICTOR_NAMES, Material
 from spinescore.core.reporting.survival_tables import as_percent
 from spinescore.core.reporting.tables import head_row, stacked_cell
 from spinescore.domain import Result
 
-TITLE = "Cut-offs"
-READING = (
-    "What declaring a subject positive at or above a cut-off would amount to. The cut-offs are those of the "
-    "study file; if they were chosen after seeing these data, the numbers flatter them. Predictive values "
-    "hold for the share of cases in these cohorts and for no other."
+TITLE = marked("Cut-offs")
+READING = marked(
+    "What declaring a subject positive at or above a cut-off would amount to. The cut-offs "
+    "are those of the study file; if they were chosen after seeing these data, the numbers "
+    "flatter them. Predictive values hold for the share of cases in these cohorts and for "
+    "no other."
 )
 STATISTICS = (
-    ("sensitivity", "Sensitivity, %"),
-    ("specificity", "Specificity, %"),
+    ("sensitivity", marked("Sensitivity, %")),
+    ("specificity", marked("Specificity, %")),
     ("ppv", "PPV, %"),
     ("npv", "NPV, %"),
 )
@@ -28,8 +31,8 @@ STATISTICS = (
 def cutoff_section(material: Material) -> Section:
     """Show what cut-offs tell apart; empty where the study file has none."""
     table = cutoff_table(material)
-    blocks = () if table is None else (Paragraph(text=READING), table)
-    return Section(key="cutoffs", title=TITLE, blocks=blocks)
+    blocks = () if table is None else (Paragraph(text=_(READING)), table)
+    return Section(key="cutoffs", title=_(TITLE), blocks=blocks)
 
 
 def cutoff_table(material: Material) -> Table | None:
@@ -42,17 +45,20 @@ def cutoff_table(material: Material) -> Table | None:
         return None
     return Table(
         key="cutoffs",
-        title="Sensitivity, specificity and predictive values at cut-offs",
+        title=_("Sensitivity, specificity and predictive values at cut-offs"),
         columns=(
-            Column(label="Positive from", align="left"),
-            Column(label="Cases / n"),
-            *(Column(label=head) for _, head in STATISTICS),
+            Column(label=_("Positive from"), align="left"),
+            Column(label=_("Cases / n")),
+            *(Column(label=_(head)) for _name, head in STATISTICS),
         ),
         rows=tuple(rows),
-        caption=f"Below: {material.level_percent} confidence intervals; Wilson's for prevalent disease. For "
-        "later events: cases had the event by the horizon, controls are all others known to be without it "
-        "then, weighted by the inverse probability of being uncensored. PPV, NPV: positive and negative "
-        "predictive value. No cut-off shown is recommended for use in a person.",
+        caption=_(
+            "Below: {level} confidence intervals; Wilson's for prevalent disease. For later "
+            "events: cases had the event by the horizon, controls are all others known to be "
+            "without it then, weighted by the inverse probability of being uncensored. PPV, NPV: "
+            "positive and negative predictive value. No cut-off shown is recommended for use in a "
+            "person."
+        ).format(level=material.level_percent),
     )
 
 
@@ -60,7 +66,7 @@ def _endpoint_rows(material: Material, cohort: str, endpoint: str) -> Iterator[R
     keys = {"endpoint": endpoint, "term": LEFT_TO_CALLER}
     found = material.results.every(cohort, "cutoff", "sensitivity", **keys)
     for horizon in dict.fromkeys(row.horizon_years for row in found):
-        until = "" if horizon is None else f" by {horizon:g} years"
+        until = "" if horizon is None else _(" by {horizon:g} years").format(horizon=horizon)
         yield head_row(f"{material.endpoint_title(endpoint)}{until}: {cohort}")
         yield from (_cutoff_row(material, cohort, r) for r in found if r.horizon_years == horizon)
 
@@ -68,8 +74,10 @@ def _endpoint_rows(material: Material, cohort: str, endpoint: str) -> Iterator[R
 def _cutoff_row(material: Material, cohort: str, row: Result) -> Row:
     names = ("endpoint", "predictor", "term", "horizon_years", "method")
     keys = {name: getattr(row, name) for name in names}
-    found = (material.results.find(cohort, "cutoff", statistic, **keys) for statistic, _ in STATISTICS)
+    found = (material.results.find(cohort, "cutoff", statistic, **keys) for statistic, _head in STATISTICS)
     cells = (stacked_cell(result and as_percent(result), "percent") for result in found)
     number = (row.term or "").partition("=")[2].replace("-", "−")
-    title = f"{PREDICTOR_NAMES.get(row.predictor or '', row.predictor)} ≥ {number} years"
+    title = _("{predictor} ≥ {number} years").format(
+        predictor=_(PREDICTOR_NAMES.get(row.predictor or "", row.predictor or "")), number=number
+    )
     return Row(cells=(Cell(text=title), Cell(text=events_of(row)), *cells), kind="indent")

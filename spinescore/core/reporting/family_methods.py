@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import Material
 from spinescore.domain import Result
 
@@ -30,8 +31,10 @@ FAMILIES = (
     Family(
         "incidence",
         ("statistic", "standardised_rate_per_1000_py"),
-        "Rates were standardised directly for age band and sex to the person-years of all groups together, "
-        "with gamma intervals {0}.",
+        marked(
+            "Rates were standardised directly for age band and sex to the person-years of all "
+            "groups together, with gamma intervals {0}."
+        ),
         (
             "Fay MP, Feuer EJ. Confidence intervals for directly standardized rates: a method based on the "
             "gamma distribution. Stat Med 1997; 16: 791-801",
@@ -40,8 +43,10 @@ FAMILIES = (
     Family(
         "restricted_mean",
         None,
-        "Restricted mean time without the event, or lost to it where events compete {0}, is the area under "
-        "or over the curve until the longest horizon.",
+        marked(
+            "Restricted mean time without the event, or lost to it where events compete {0}, is "
+            "the area under or over the curve until the longest horizon."
+        ),
         (
             "Andersen PK. Decomposition of number of life years lost according to causes of death. Stat Med "
             "2013; 32: 5278-5285",
@@ -50,7 +55,7 @@ FAMILIES = (
     Family(
         "fine_gray",
         None,
-        "Subdistribution hazard ratios are from Fine and Gray's model with sandwich errors {0}.",
+        marked("Subdistribution hazard ratios are from Fine and Gray's model with sandwich errors {0}."),
         (
             "Fine JP, Gray RJ. A proportional hazards model for the subdistribution of a competing risk. J "
             "Am Stat Assoc 1999; 94: 496-509",
@@ -59,15 +64,19 @@ FAMILIES = (
     Family(
         "spline",
         None,
-        "PAD also entered as a restricted cubic spline with {knots} knots at Harrell's quantiles, tested "
-        "against a straight line by likelihood ratio {0}.",
+        marked(
+            "PAD also entered as a restricted cubic spline with {knots} knots at Harrell's "
+            "quantiles, tested against a straight line by likelihood ratio {0}."
+        ),
         ("Harrell FE. Regression modeling strategies. 2nd ed. Springer 2015",),
     ),
     Family(
         "subgroup",
         None,
-        "In subgroups the model was fitted within each level; slopes of PAD by level were held against one "
-        "slope by a likelihood-ratio test of interaction {0}.",
+        marked(
+            "In subgroups the model was fitted within each level; slopes of PAD by level were held "
+            "against one slope by a likelihood-ratio test of interaction {0}."
+        ),
         (
             "Wang R, Lagakos SW, Ware JH, Hunter DJ, Drazen JM. Statistics in medicine: reporting of "
             "subgroup analyses in clinical trials. N Engl J Med 2007; 357: 2189-2194",
@@ -76,7 +85,7 @@ FAMILIES = (
     Family(
         "concordance",
         ("method", "uno"),
-        "Uno's C weighs events by the inverse probability of being uncensored {0}.",
+        marked("Uno's C weighs events by the inverse probability of being uncensored {0}."),
         (
             "Uno H, Cai T, Pencina MJ, D'Agostino RB, Wei LJ. On the C-statistics for evaluating overall "
             "adequacy of risk prediction procedures with censored survival data. Stat Med 2011; 30: "
@@ -86,15 +95,19 @@ FAMILIES = (
     Family(
         "time_dependent_auc",
         None,
-        "Areas under time-dependent ROC curves are weighted by the inverse probability of being uncensored; "
-        "controls include subjects with a competing event {0}.",
+        marked(
+            "Areas under time-dependent ROC curves are weighted by the inverse probability of "
+            "being uncensored; controls include subjects with a competing event {0}."
+        ),
         (HORIZONS,),
     ),
     Family(
         "brier",
         None,
-        "Predicted risks, of cause-specific Cox models where events compete, were judged by the Brier score "
-        "{0} and the index of prediction accuracy {1}.",
+        marked(
+            "Predicted risks, of cause-specific Cox models where events compete, were judged by "
+            "the Brier score {0} and the index of prediction accuracy {1}."
+        ),
         (
             "Gerds TA, Schumacher M. Consistent estimation of the expected Brier score in general survival "
             "models with right-censored event times. Biom J 2006; 48: 1029-1040",
@@ -105,8 +118,11 @@ FAMILIES = (
     Family(
         "calibration",
         None,
-        "Calibration was described by the ratio of observed to predicted risk, calibration in the large, "
-        "slope, and the distance of a spline of observed on predicted risk from the diagonal {0}.",
+        marked(
+            "Calibration was described by the ratio of observed to predicted risk, calibration in "
+            "the large, slope, and the distance of a spline of observed on predicted risk from the "
+            "diagonal {0}."
+        ),
         (
             "Austin PC, Harrell FE, van Klaveren D. Graphical calibration curves and the integrated "
             "calibration index (ICI) for survival models. Stat Med 2020; 39: 2714-2742",
@@ -115,7 +131,7 @@ FAMILIES = (
     Family(
         "decision_curve",
         None,
-        "Net benefit of acting on predicted risk was computed over a range of thresholds {0}.",
+        marked("Net benefit of acting on predicted risk was computed over a range of thresholds {0}."),
         (
             "Vickers AJ, Elkin EB. Decision curve analysis: a novel method for evaluating prediction "
             "models. Med Decis Making 2006; 26: 565-574",
@@ -124,8 +140,10 @@ FAMILIES = (
     Family(
         "brier",
         ("validation", "optimism_corrected"),
-        "Optimism was estimated from {bootstraps} bootstrap samples, to each of which the models were "
-        "fitted anew [7]; intervals are the apparent ones, shifted {0}.",
+        marked(
+            "Optimism was estimated from {bootstraps} bootstrap samples, to each of which the "
+            "models were fitted anew [7]; intervals are the apparent ones, shifted {0}."
+        ),
         (
             "Noma H, Shinozaki T, Iba K, Teramukai S, Furukawa TA. Confidence intervals of prediction "
             "accuracy measures for multivariable prediction models based on the bootstrap-based optimism "
@@ -135,8 +153,10 @@ FAMILIES = (
     Family(
         "brier",
         ("validation", "external"),
-        "External validation applied the models of one cohort, coefficients and baseline hazards unchanged, "
-        "to the others {0}.",
+        marked(
+            "External validation applied the models of one cohort, coefficients and baseline "
+            "hazards unchanged, to the others {0}."
+        ),
         (
             "Collins GS, Moons KGM, Dhiman P, et al. TRIPOD+AI statement: updated guidance for reporting "
             "clinical prediction models that use regression or machine learning methods. BMJ 2024; 385: "
@@ -146,8 +166,10 @@ FAMILIES = (
     Family(
         "reclassification",
         None,
-        "The integrated discrimination improvement and the continuous net reclassification improvement are "
-        "secondary and without p {0}.",
+        marked(
+            "The integrated discrimination improvement and the continuous net reclassification "
+            "improvement are secondary and without p {0}."
+        ),
         (
             "Kerr KF, Wang Z, Janes H, McClelland RL, Psaty BM, Pepe MS. Net reclassification indices for "
             "evaluating risk prediction instruments: a critical review. Epidemiology 2014; 25: 114-121",
@@ -156,8 +178,10 @@ FAMILIES = (
     Family(
         "cutoff",
         None,
-        "Sensitivity, specificity and predictive values at cut-offs have Wilson's intervals {0}, or at "
-        "horizons are weighted as the areas are {1}.",
+        marked(
+            "Sensitivity, specificity and predictive values at cut-offs have Wilson's intervals "
+            "{0}, or at horizons are weighted as the areas are {1}."
+        ),
         (
             "Wilson EB. Probable inference, the law of succession, and statistical inference. J Am Stat "
             "Assoc 1927; 22: 209-212",
@@ -167,7 +191,7 @@ FAMILIES = (
     Family(
         "cox",
         ("variant", "robust"),
-        "Robust errors are of Lin and Wei's sandwich variance {0}.",
+        marked("Robust errors are of Lin and Wei's sandwich variance {0}."),
         (
             "Lin DY, Wei LJ. The robust inference for the Cox proportional hazards model. J Am Stat Assoc "
             "1989; 84: 1074-1078",
@@ -176,7 +200,7 @@ FAMILIES = (
     Family(
         "cox",
         ("variant", "age_scale"),
-        "In a sensitivity analysis time was age, with entry at the age at imaging {0}.",
+        marked("In a sensitivity analysis time was age, with entry at the age at imaging {0}."),
         (
             "Korn EL, Graubard BI, Midthune D. Time-to-event analysis of longitudinal follow-up of a "
             "survey: choice of the time-scale. Am J Epidemiol 1997; 145: 72-80",
@@ -185,7 +209,7 @@ FAMILIES = (
     Family(
         "cox",
         ("variant", "landmark"),
-        "Landmark analyses restart follow-up {landmarks} after the image {0}.",
+        marked("Landmark analyses restart follow-up {landmarks} after the image {0}."),
         (
             "Anderson JR, Cain KC, Gelber RD. Analysis of survival by tumor response. J Clin Oncol 1983; 1: "
             "710-719",
@@ -194,8 +218,10 @@ FAMILIES = (
     Family(
         "",
         ("variant", "firth"),
-        "Where events were few, Firth's penalised likelihood with profile-likelihood intervals stands "
-        "beside the main estimate {0}.",
+        marked(
+            "Where events were few, Firth's penalised likelihood with profile-likelihood intervals "
+            "stands beside the main estimate {0}."
+        ),
         (
             "Heinze G, Schemper M. A solution to the problem of monotone likelihood in Cox regression. "
             "Biometrics 2001; 57: 114-119",
@@ -204,8 +230,10 @@ FAMILIES = (
     Family(
         "",
         ("variant", "imputed"),
-        "Missing covariates were imputed {imputations} times by chained equations with the outcome among "
-        "the predictors {0} and estimates pooled by Rubin's rules.",
+        marked(
+            "Missing covariates were imputed {imputations} times by chained equations with the "
+            "outcome among the predictors {0} and estimates pooled by Rubin's rules."
+        ),
         (
             "White IR, Royston P, Wood AM. Multiple imputation using chained equations: issues and guidance "
             "for practice. Stat Med 2011; 30: 377-399",
@@ -214,8 +242,10 @@ FAMILIES = (
     Family(
         "multiplicity",
         None,
-        "p values of declared families were adjusted by Holm's {0} and Benjamini and Hochberg's {1} "
-        "procedures.",
+        marked(
+            "p values of declared families were adjusted by Holm's {0} and Benjamini and "
+            "Hochberg's {1} procedures."
+        ),
         (
             "Holm S. A simple sequentially rejective multiple test procedure. Scand J Stat 1979; 6: 65-70",
             "Benjamini Y, Hochberg Y. Controlling the false discovery rate: a practical and powerful "

@@ -11,6 +11,7 @@ import polars as pl
 from spinescore.core.reporting import theme
 from spinescore.core.reporting.document import Figure, make_key
 from spinescore.core.reporting.formatting import format_estimate, format_number
+from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.material import PREDICTOR_NAMES, Material, in_sentence
 
 MOST_POINTS = 2000
@@ -43,18 +44,23 @@ def scatter_figure(material: Material) -> Figure | None:
             rows.append(theme.beside(*panels, spacing=44))
     binned = any(points.filter(pl.col("cohort") == c).height > MOST_POINTS for c in material.cohorts)
     marks = (
-        "Cells are shaded by the number of subjects, since a cohort has more than 2,000."
+        _("Cells are shaded by the number of subjects, since a cohort has more than 2,000.")
         if binned
-        else "One point per subject."
+        else _("One point per subject.")
     )
     return Figure(
         key="scatter",
-        title="Spine age on chronological age, raw and corrected",
-        caption=f"{marks} Solid line: least squares with its {material.level_percent} confidence band. "
-        "Dashed line: identity. Corrected ages contain chronological age; they are drawn beside the raw ones "
-        f"for comparison only.{material.correction_caution}",
-        alt="Scatter plots of spine age against chronological age, one row per cohort: raw on the left, "
-        "corrected on the right, each with a fitted line, its confidence band and the line of identity.",
+        title=_("Spine age on chronological age, raw and corrected"),
+        caption=_(
+            "{marks} Solid line: least squares with its {level} confidence band. Dashed line: "
+            "identity. Corrected ages contain chronological age; they are drawn beside the raw "
+            "ones for comparison only.{caution}"
+        ).format(marks=marks, level=material.level_percent, caution=material.correction_caution),
+        alt=_(
+            "Scatter plots of spine age against chronological age, one row per cohort: raw on the "
+            "left, corrected on the right, each with a fitted line, its confidence band and the "
+            "line of identity."
+        ),
         spec=theme.finish(theme.below(*rows, spacing=26)),
     )
 
@@ -68,11 +74,15 @@ def roc_figure(material: Material, endpoint: str) -> Figure | None:
     title = material.endpoint_title(endpoint)
     return Figure(
         key=f"roc-{make_key(endpoint)}",
-        title=f"ROC curves for {in_sentence(title)}",
-        caption="Higher values are taken to mean disease, so an area can be below 0.5. Dotted diagonal: "
-        "chance. Areas with DeLong intervals are in the table.",
-        alt=f"Receiver operating characteristic curves for {in_sentence(title)}, one panel per cohort: raw "
-        "spine age, chronological age and predicted age difference.",
+        title=_("ROC curves for {title}").format(title=in_sentence(title)),
+        caption=_(
+            "Higher values are taken to mean disease, so an area can be below 0.5. Dotted "
+            "diagonal: chance. Areas with DeLong intervals are in the table."
+        ),
+        alt=_(
+            "Receiver operating characteristic curves for {title}, one panel per cohort: raw spine "
+            "age, chronological age and predicted age difference."
+        ).format(title=in_sentence(title)),
         spec=theme.finish(theme.beside(*panels)),
     )
 
@@ -95,7 +105,7 @@ def shade_by_count() -> Any:
 
     scale = alt.Scale(range=["#d6e6f2", theme.BLUE, "#00283f"])
     key = alt.Legend(type="symbol", symbolType="square", symbolStrokeWidth=0, tickCount=4)
-    return alt.Color("subjects:Q", title="Subjects", scale=scale, legend=key)
+    return alt.Color("subjects:Q", title=_("Subjects"), scale=scale, legend=key)
 
 
 def _age_domain(points: pl.DataFrame) -> list[float]:
@@ -108,8 +118,8 @@ def _scatter_panel(material: Material, cohort: str, predictor: str, domain: list
     import altair as alt
 
     points = material.points.filter((pl.col("cohort") == cohort) & pl.col(predictor).is_not_null())
-    x = alt.X("age:Q", title="Chronological age, years", scale=alt.Scale(domain=domain, nice=False))
-    y = alt.Y("spine:Q", title="Spine age, years", scale=alt.Scale(domain=domain, nice=False))
+    x = alt.X("age:Q", title=_("Chronological age, years"), scale=alt.Scale(domain=domain, nice=False))
+    y = alt.Y("spine:Q", title=_("Spine age, years"), scale=alt.Scale(domain=domain, nice=False))
     cloud = _cells(points, predictor, x, y) if points.height > MOST_POINTS else _dots(points, predictor, x, y)
     ends = values_of([{"age": value, "spine": value} for value in domain])
     identity = alt.Chart(ends).mark_line(color=theme.MUTED, strokeDash=[4, 3], strokeWidth=1)
@@ -125,13 +135,13 @@ def _dots(points: pl.DataFrame, predictor: str, x: Any, y: Any) -> Any:
     import altair as alt
 
     rows = [
-        {"age": compact(age, 4), "spine": compact(spine, 4), "sex": sex or "not known"}
+        {"age": compact(age, 4), "spine": compact(spine, 4), "sex": sex or _("not known")}
         for age, spine, sex in points.select("age_years", predictor, "sex").iter_rows()
     ]
     tooltip = [
-        alt.Tooltip("age:Q", title="Age", format=".1f"),
-        alt.Tooltip("spine:Q", title="Spine age", format=".1f"),
-        alt.Tooltip("sex:N", title="Sex"),
+        alt.Tooltip("age:Q", title=_("Age"), format=".1f"),
+        alt.Tooltip("spine:Q", title=_("Spine age"), format=".1f"),
+        alt.Tooltip("sex:N", title=_("Sex")),
     ]
     marks = alt.Chart(values_of(rows)).mark_circle(size=11, opacity=1, fillOpacity=0.4, color=theme.BLUE)
     return marks.encode(x=x, y=y, tooltip=tooltip)
@@ -155,7 +165,7 @@ def _cells(points: pl.DataFrame, predictor: str, x: Any, y: Any) -> Any:
             y=y,
             y2="spine_to:Q",
             color=shade_by_count(),
-            tooltip=[alt.Tooltip("subjects:Q", title="Subjects")],
+            tooltip=[alt.Tooltip("subjects:Q", title=_("Subjects"))],
         )
     )
 
@@ -175,7 +185,7 @@ def _fitted_line(material: Material, cohort: str, predictor: str, x: Any, y: Any
         return []
     base = alt.Chart(values_of(rows))
     band = base.mark_area(color=theme.VERMILION, opacity=1, fillOpacity=0.22, clip=True).encode(
-        x=x, y=alt.Y("lower:Q", title="Spine age, years", scale=y["scale"]), y2="upper:Q"
+        x=x, y=alt.Y("lower:Q", title=_("Spine age, years"), scale=y["scale"]), y2="upper:Q"
     )
     return [band, base.mark_line(color=theme.VERMILION, strokeWidth=1.8, clip=True).encode(x=x, y=y)]
 
@@ -185,7 +195,7 @@ def _fit_text(material: Material, cohort: str, predictor: str) -> str:
     r = material.results.find(cohort, "accuracy", "r", predictor=predictor)
     parts = []
     if slope is not None and slope.value is not None:
-        parts.append(f"slope {format_estimate(slope, 'coefficient')}")
+        parts.append(_("slope {slope}").format(slope=format_estimate(slope, "coefficient")))
     if r is not None and r.value is not None:
         parts.append(f"r {format_number(r.value, 2)}")
     return ", ".join(parts)
@@ -201,8 +211,8 @@ def _roc_panel(material: Material, cohort: str, endpoint: str) -> Any | None:
     lines = [
         (material.pad(cohort) if name == "pad" else name, colour, dash) for name, colour, dash in ROC_LINES
     ]
-    x = alt.X("x:Q", title="1 − specificity", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
-    y = alt.Y("y:Q", title="Sensitivity", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
+    x = alt.X("x:Q", title=_("1 − specificity"), scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
+    y = alt.Y("y:Q", title=_("Sensitivity"), scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
     chance = alt.Chart(values_of([{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
     layers = [chance.mark_line(color=theme.MUTED, strokeDash=[1, 3], strokeWidth=1).encode(x=x, y=y)]
     for i, (predictor, colour, dash) in enumerate(lines):
@@ -221,7 +231,9 @@ def _roc_panel(material: Material, cohort: str, endpoint: str) -> Any | None:
         cohort, "auc", "auc", endpoint=endpoint, predictor="chronological_age", model=None
     )
     counts = (
-        f"{found.events:,} with, {(found.n or 0) - found.events:,} without" if found and found.events else ""
+        _("{events:,} with, {n:,} without").format(events=found.events, n=(found.n or 0) - found.events)
+        if found and found.events
+        else ""
     )
     title = alt.TitleParams(text=cohort, subtitle=counts)
     return theme.layered(*layers, width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
@@ -244,7 +256,9 @@ def _roc_key(
     area = material.results.find(cohort, "auc", "auc", endpoint=endpoint, predictor=predictor, model=None)
     value = "" if area is None or area.value is None else f"  {format_number(area.value, 3)}"
     stroke = alt.Chart(values_of([{"x": 0.40, "y": height}, {"x": 0.47, "y": height}]))
-    text = alt.Chart(values_of([{"x": 0.49, "y": height, "label": f"{PREDICTOR_NAMES[predictor]}{value}"}]))
+    text = alt.Chart(
+        values_of([{"x": 0.49, "y": height, "label": f"{_(PREDICTOR_NAMES[predictor])}{value}"}])
+    )
     return [
         stroke.mark_line(color=colour, strokeDash=dash, strokeWidth=1.8).encode(x=x, y=y),
         text.mark_text(align="left", fontSize=theme.SMALL, color=theme.INK).encode(x=x, y=y, text="label:N"),

@@ -13,6 +13,8 @@ from spinescore.core.reporting import theme
 from spinescore.core.reporting.document import Figure, make_key
 from spinescore.core.reporting.figures import compact, values_of
 from spinescore.core.reporting.formatting import DASH, events_of, format_estimate, format_p
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import Material, in_sentence
 from spinescore.domain import Result
 
@@ -23,8 +25,8 @@ RATIO_TICKS = (0.1, 0.2, 0.33, 0.5, 0.67, 1, 1.5, 2, 3, 5, 8, 12)
 WIDEST_RATIO = 16.0
 FOREST_ROW = 14
 NAMES_WIDTH = 214
-HAZARD_AXIS = "Hazard ratio per SD (log scale)"
-FOREST_HINTS = (("estimate", "Ratio (CI)"), ("p", "p"), ("events", "Events / n"))
+HAZARD_AXIS = marked("Hazard ratio per SD (log scale)")
+FOREST_HINTS = (("estimate", marked("Ratio (CI)")), ("p", "p"), ("events", marked("Events / n")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +72,21 @@ def incidence_figure(material: Material, endpoint: str) -> Figure | None:
     what, how = _words(material, competing)
     return Figure(
         key=f"incidence-{make_key(endpoint)}",
-        title=f"{title}: {what} by group of predicted age difference",
-        caption=f"{how} Bands: {material.level_percent} confidence intervals. Lines are drawn "
-        f"while at least {LEAST_AT_RISK} subjects are at risk in every group. Below: numbers at risk by group"
-        f"{'; the vertical axis does not start at zero' if domain[0] > 0 else ''}. "
-        f"{_group_key(material, cohorts)}",
-        alt=f"{what.capitalize()} of {in_sentence(title)} over years of follow-up by group of predicted age "
-        "difference, one panel per cohort, with numbers at risk below.",
+        title=_("{title}: {what} by group of predicted age difference").format(title=title, what=what),
+        caption=_(
+            "{how} Bands: {level} confidence intervals. Lines are drawn while at least {n} subjects are at "
+            "risk in every group. Below: numbers at risk by group{axis}. {groups}"
+        ).format(
+            how=how,
+            level=material.level_percent,
+            n=LEAST_AT_RISK,
+            axis=_("; the vertical axis does not start at zero") if domain[0] > 0 else "",
+            groups=_group_key(material, cohorts),
+        ),
+        alt=_(
+            "{what} of {title} over years of follow-up by group of predicted age difference, one "
+            "panel per cohort, with numbers at risk below."
+        ).format(what=what.capitalize(), title=in_sentence(title)),
         spec=theme.finish(theme.beside(*panels)),
     )
 
@@ -88,7 +98,7 @@ def forest_figure(
     alt_text: str,
     rows: Sequence[ForestRow],
     *,
-    axis: str = HAZARD_AXIS,
+    axis: str | None = None,
     p_head: str = "p",
 ) -> Figure | None:
     """Draw hazard ratios with their intervals on a log scale, printed beside them."""
@@ -104,11 +114,13 @@ def forest_figure(
     heads = names.transform_filter("datum.heading").mark_text(align="left", fontWeight="bold")
     plain = names.transform_filter("!datum.heading").mark_text(align="left", dx=10, limit=NAMES_WIDTH - 10)
     spare = 16 * (len(p_head) > 1)  # a longer head takes its room from the plot
-    ratio = "HR (CI)" if axis == HAZARD_AXIS else "OR (CI)"
-    printed = (("estimate", ratio, 92), ("p", p_head, 34 + spare), ("events", "Events / n", 62))
+    ratio = _("HR (CI)") if axis is None else _("OR (CI)")
+    printed = (("estimate", ratio, 92), ("p", p_head, 34 + spare), ("events", _("Events / n"), 62))
     columns = [
         theme.layered(heads, plain, width=NAMES_WIDTH, height=height),
-        theme.layered(*_forest_plot(data, lines, y, axis), width=196 - spare, height=height),
+        theme.layered(
+            *_forest_plot(data, lines, y, axis or _(HAZARD_AXIS)), width=196 - spare, height=height
+        ),
         *(
             _forest_column(data, y, name, head, width).properties(height=height)
             for name, head, width in printed
@@ -163,7 +175,7 @@ def _forest_plot(data: Any, lines: Sequence[dict[str, Any]], y: Any, axis: str) 
         x=alt.X("lower:Q", title=axis), x2="upper:Q", y=y
     )
     dots = base.mark_square(color=theme.BLUE, size=42, opacity=1, clip=True).encode(
-        x=x, y=y, tooltip=[alt.Tooltip(f"{name}:N", title=head) for name, head in FOREST_HINTS]
+        x=x, y=y, tooltip=[alt.Tooltip(f"{name}:N", title=_(head)) for name, head in FOREST_HINTS]
     )
     return [one, bars, dots]
 
@@ -178,8 +190,10 @@ def _ratio_domain(lines: Sequence[dict[str, Any]]) -> tuple[float, float]:
 def _words(material: Material, competing: str | None) -> tuple[str, str]:
     if competing:
         rival = in_sentence(material.endpoint_title(competing))
-        return "cumulative incidence", f"Aalen-Johansen estimate with {rival} as the competing event."
-    return "survival", "Kaplan-Meier estimate."
+        return _("cumulative incidence"), _(
+            "Aalen-Johansen estimate with {rival} as the competing event."
+        ).format(rival=rival)
+    return "survival", _("Kaplan-Meier estimate.")
 
 
 def _group_key(material: Material, cohorts: Sequence[str]) -> str:
@@ -191,7 +205,9 @@ def _group_key(material: Material, cohorts: Sequence[str]) -> str:
         parts.append(f"{cohort}: {', '.join(groups)}")
     kind = "corrected" if all(material.pad(c) == "pad_corrected" for c in cohorts) else "raw"
     caution = material.correction_caution if kind == "corrected" else ""
-    return f"Groups of {kind} PAD. {'; '.join(parts)}.{caution}"
+    return _("Groups of {kind} PAD. {parts}.{caution}").format(
+        kind=kind, parts="; ".join(parts), caution=caution
+    )
 
 
 def _height_domain(curves: pl.DataFrame) -> list[float]:
@@ -235,8 +251,8 @@ def _last_year(at_risk: pl.DataFrame) -> int:
 def _incidence_lines(own: pl.DataFrame, groups: list[str], years: Any, domain: list[float]) -> list[Any]:
     import altair as alt
 
-    x = alt.X("x:Q", title="Years of follow-up", scale=years, axis=alt.Axis(tickMinStep=1, tickCount=8))
-    name = "Survival" if own["analysis"][0] == "kaplan_meier" else "Cumulative incidence"
+    x = alt.X("x:Q", title=_("Years of follow-up"), scale=years, axis=alt.Axis(tickMinStep=1, tickCount=8))
+    name = _("Survival") if own["analysis"][0] == "kaplan_meier" else _("Cumulative incidence")
     axis = alt.Axis(format=".0%", tickCount=5)
     y = alt.Y("y:Q", title=name, scale=alt.Scale(domain=domain, nice=False), axis=axis)
     colour = alt.Color(
@@ -300,9 +316,9 @@ def _year_hints(own: pl.DataFrame, groups: list[str], x: Any, y: Any, last_year:
     ]
     hints = alt.Chart(values_of(rows)).mark_circle(size=120, opacity=1, color="transparent")
     tooltip = [
-        alt.Tooltip("group:N", title="Group"),
-        alt.Tooltip("x:Q", title="Year"),
-        alt.Tooltip("y:Q", title="Estimate", format=".1%"),
+        alt.Tooltip("group:N", title=_("Group")),
+        alt.Tooltip("x:Q", title=_("Year")),
+        alt.Tooltip("y:Q", title=_("Estimate"), format=".1%"),
     ]
     return hints.encode(x=x, y=y, tooltip=tooltip)
 
@@ -326,7 +342,7 @@ def _risk_table(at_risk: pl.DataFrame, groups: list[str], years: Any, last_year:
     )
     x = alt.X("x:Q", scale=years, axis=None)
     title = alt.TitleParams(
-        text="Number at risk", fontSize=theme.SMALL, fontWeight="normal", color=theme.MUTED, offset=3
+        text=_("Number at risk"), fontSize=theme.SMALL, fontWeight="normal", color=theme.MUTED, offset=3
     )
     text = alt.Chart(values_of(rows), title=title).mark_text(fontSize=theme.SMALL, color=theme.INK)
     return text.encode(x=x, y=y, text="n:N").properties(

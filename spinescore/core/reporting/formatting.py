@@ -12,15 +12,18 @@ from __future__ import annotations
 from typing import Literal
 
 from spinescore.core.reporting.document import Cell
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.domain import Result
 
 DASH = "–"
 MINUS = "−"
-RULE = (
-    "Ratios are printed with two decimals, C and AUC with three, errors in years with two, other years, "
-    "percentages and rates with one; p with three decimals below 0.1 and two above, and as <0.001 below "
-    "that. Numbers are rounded for printing only; results.json and results.parquet hold them in full "
-    "precision. A dash stands for a number that could not be estimated; a footnote says why."
+RULE = marked(
+    "Ratios are printed with two decimals, C and AUC with three, errors in years with two, "
+    "other years, percentages and rates with one; p with three decimals below 0.1 and two "
+    "above, and as <0.001 below that. Numbers are rounded for printing only; results.json "
+    "and results.parquet hold them in full precision. A dash stands for a number that "
+    "could not be estimated; a footnote says why."
 )
 Quantity = Literal["ratio", "index", "difference", "years", "error", "coefficient", "rate", "percent"]
 DECIMALS: dict[Quantity, int] = {
@@ -35,35 +38,39 @@ DECIMALS: dict[Quantity, int] = {
 }
 SIGNED: frozenset[Quantity] = frozenset({"difference", "coefficient", "error"})
 FLAG_TEXT = {
-    "uncorrected_unadjusted": (
-        "neither corrected for age bias nor adjusted for age: it may point the wrong way and says nothing by "
-        "itself"
+    "uncorrected_unadjusted": marked(
+        "neither corrected for age bias nor adjusted for age: it may point the wrong way and "
+        "says nothing by itself"
     ),
-    "corrected_contains_age": (
+    "corrected_contains_age": marked(
         "a corrected age contains chronological age and is not what the image alone says"
     ),
-    "few_events": "fewer than 10 events per model parameter",
-    "endpoint_in_model": "a covariate that is the endpoint itself was left out of the model",
-    "constant_covariate_dropped": "a covariate with one value in this sample was left out of the model",
-    "groups_on_raw_pad": "groups are cut on raw PAD and are age groups in disguise",
-    "same_cohort_correction": (
-        "the bias correction was fitted on subjects it is judged on, so that their corrected PAD averages 0 "
-        "and is unrelated to age by construction"
+    "few_events": marked("fewer than 10 events per model parameter"),
+    "endpoint_in_model": marked("a covariate that is the endpoint itself was left out of the model"),
+    "constant_covariate_dropped": marked(
+        "a covariate with one value in this sample was left out of the model"
     ),
-    "cross_fit_correction": (
-        "the bias correction was cross-fitted within the cohort it is judged on: the fit that corrects a "
-        "subject leaves that subject out, but is of this cohort"
+    "groups_on_raw_pad": marked("groups are cut on raw PAD and are age groups in disguise"),
+    "same_cohort_correction": marked(
+        "the bias correction was fitted on subjects it is judged on, so that their corrected "
+        "PAD averages 0 and is unrelated to age by construction"
     ),
-    "across_kinds": "the bias correction was fitted on another kind of image, whose bias may differ by years",
-    "correction_trained_on": (
+    "cross_fit_correction": marked(
+        "the bias correction was cross-fitted within the cohort it is judged on: the fit that "
+        "corrects a subject leaves that subject out, but is of this cohort"
+    ),
+    "across_kinds": marked(
+        "the bias correction was fitted on another kind of image, whose bias may differ by years"
+    ),
+    "correction_trained_on": marked(
         "the bias correction was fitted on subjects the network was trained on, whose error is too small"
     ),
-    "trained_on": "the network was trained on subjects of this cohort",
-    "strata_left_out": "age-sex strata in which some group has nobody are left out",
-    "few_clusters": "fewer than 40 clusters: the cluster-robust interval is too narrow",
-    "few_imputations": "more imputations would change the digits",
-    "not_converged": "the chains of imputations still differed",
-    "bootstraps_failed": "some bootstrap samples gave no value",
+    "trained_on": marked("the network was trained on subjects of this cohort"),
+    "strata_left_out": marked("age-sex strata in which some group has nobody are left out"),
+    "few_clusters": marked("fewer than 40 clusters: the cluster-robust interval is too narrow"),
+    "few_imputations": marked("more imputations would change the digits"),
+    "not_converged": marked("the chains of imputations still differed"),
+    "bootstraps_failed": marked("some bootstrap samples gave no value"),
 }
 
 
@@ -128,7 +135,11 @@ def format_range(lower: float, upper: float, quantity: Quantity) -> str:
     ('1.23–2.50', '−0.020 to 0.030')
     """
     low, high = format_value(lower, quantity), format_value(upper, quantity)
-    return f"{low} to {high}" if quantity in SIGNED or lower < 0 else f"{low}–{high}"
+    return (
+        _("{low} to {high}").format(low=low, high=high)
+        if quantity in SIGNED or lower < 0
+        else f"{low}–{high}"
+    )
 
 
 def format_estimate(result: Result, quantity: Quantity) -> str:
@@ -144,17 +155,18 @@ def format_estimate(result: Result, quantity: Quantity) -> str:
 def describe_cautions(result: Result) -> tuple[str, ...]:
     """Return what a reader must know of a number: why it is missing, or its flags in words."""
     if result.status != "ok":
-        reason = result.note or "no reason recorded"
-        return (f"{'suppressed' if result.status == 'suppressed' else 'not estimable'}: {reason}",)
-    return tuple(FLAG_TEXT[flag] for flag in result.flags if flag in FLAG_TEXT)
+        reason = result.note or _("no reason recorded")
+        kind = _("suppressed") if result.status == "suppressed" else _("not estimable")
+        return (f"{kind}: {reason}",)
+    return tuple(_(FLAG_TEXT[flag]) for flag in result.flags if flag in FLAG_TEXT)
 
 
 def estimate_cell(result: Result | None, quantity: Quantity, *, detail: str = "") -> Cell:
     """Return the cell of an estimate: value and interval, its reason or cautions as footnotes."""
     if result is None:
-        return Cell(text=DASH, notes=("not computed for this cohort",))
+        return Cell(text=DASH, notes=(_("not computed for this cohort"),))
     if "reference" in result.flags:
-        return Cell(text="1 (reference)", detail=detail)
+        return Cell(text=_("1 (reference)"), detail=detail)
     return Cell(text=format_estimate(result, quantity), detail=detail, notes=describe_cautions(result))
 
 

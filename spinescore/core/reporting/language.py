@@ -6,7 +6,7 @@ catalogue is read by ``shell.catalogues`` and holds within ``written_in``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from gettext import NullTranslations
@@ -17,7 +17,12 @@ _CATALOGUE: ContextVar[NullTranslations | None] = ContextVar("catalogue", defaul
 def gettext(message: str) -> str:
     """Return a text in the language in use; a text its catalogue lacks stays English."""
     catalogue = _CATALOGUE.get()
-    return catalogue.gettext(message) if catalogue else message
+    return catalogue.gettext(message) if catalogue and message else message  # "" is the catalogue's head
+
+
+def gettexts(messages: Iterable[str]) -> tuple[str, ...]:
+    """Return the texts of a module's constant in the language in use."""
+    return tuple(gettext(message) for message in messages)
 
 
 def ngettext(singular: str, plural: str, n: int) -> str:

@@ -6,23 +6,26 @@ from collections.abc import Iterator
 
 from spinescore.core.reporting.document import Cell, Column, Paragraph, Row, Section, Table
 from spinescore.core.reporting.formatting import describe_cautions, estimate_cell, events_of, format_p, p_cell
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import Material
 from spinescore.core.reporting.tables import head_row
 from spinescore.domain import Result
 
-TITLE = "Multiplicity"
-READING = (
-    "The study file declared families of estimates whose p values are adjusted together. The authors chose "
-    "them; this report cannot know whether that was before the data were seen. The primary estimate was "
-    "declared by itself and needs no adjustment to be read as such."
+TITLE = marked("Multiplicity")
+READING = marked(
+    "The study file declared families of estimates whose p values are adjusted together. "
+    "The authors chose them; this report cannot know whether that was before the data were "
+    "seen. The primary estimate was declared by itself and needs no adjustment to be read "
+    "as such."
 )
 
 
 def multiplicity_section(material: Material) -> Section:
     """Show each family's p values as they are and adjusted; empty where no family was declared."""
     table = family_table(material)
-    blocks = () if table is None else (Paragraph(text=READING), table)
-    return Section(key="multiplicity", title=TITLE, blocks=blocks)
+    blocks = () if table is None else (Paragraph(text=_(READING)), table)
+    return Section(key="multiplicity", title=_(TITLE), blocks=blocks)
 
 
 def family_table(material: Material) -> Table | None:
@@ -37,21 +40,24 @@ def family_table(material: Material) -> Table | None:
         return None
     return Table(
         key="multiplicity",
-        title="p values of the declared families, adjusted within each",
+        title=_("p values of the declared families, adjusted within each"),
         columns=(
-            Column(label="Outcome", align="left"),
-            Column(label="Cohort, model", align="left"),
-            Column(label="Events / n"),
-            Column(label=f"Ratio per SD of PAD ({material.level_percent} CI)"),
+            Column(label=_("Outcome"), align="left"),
+            Column(label=_("Cohort, model"), align="left"),
+            Column(label=_("Events / n")),
+            Column(label=_("Ratio per SD of PAD ({level} CI)").format(level=material.level_percent)),
             Column(label="p"),
-            Column(label="Holm", spanner="Adjusted p"),
-            Column(label="Benjamini–Hochberg", spanner="Adjusted p"),
+            Column(label=_("Holm"), spanner=_("Adjusted p")),
+            Column(label=_("Benjamini–Hochberg"), spanner=_("Adjusted p")),
         ),
         rows=tuple(rows),
-        caption="Hazard ratios (cause-specific where events compete) of outcomes over time, odds ratios of "
-        "prevalent ones; main models, each on its own complete cases. Holm: chance of any false rejection in "
-        "the family; Benjamini–Hochberg: expected share of false ones among the rejected. Intervals are not "
-        "adjusted. Adjustment makes no association causal and no small study large.",
+        caption=_(
+            "Hazard ratios (cause-specific where events compete) of outcomes over time, odds "
+            "ratios of prevalent ones; main models, each on its own complete cases. Holm: chance "
+            "of any false rejection in the family; Benjamini–Hochberg: expected share of false "
+            "ones among the rejected. Intervals are not adjusted. Adjustment makes no association "
+            "causal and no small study large."
+        ),
     )
 
 
@@ -63,7 +69,11 @@ def _family_rows(material: Material, family: str) -> Iterator[Row]:
         for row in material.results.every(cohort, "multiplicity", "p_adjusted", **keys)
     ]
     counted = next((row.note for _, row in found if row.note), None)
-    yield head_row(f"Family: {family} ({counted})" if counted else f"Family: {family}")
+    yield head_row(
+        _("Family: {family} ({counted})").format(family=family, counted=counted)
+        if counted
+        else _("Family: {family}").format(family=family)
+    )
     for cohort, holm in found:
         yield _adjusted_row(material, cohort, holm)
 
@@ -78,7 +88,7 @@ def _adjusted_row(material: Material, cohort: str, holm: Result) -> Row:
     primary = own is not None and "primary" in own.flags
     cells = (
         Cell(text=material.endpoint_title(holm.endpoint or "")),
-        Cell(text=f"{cohort}, {holm.model}{' (primary)' if primary else ''}"),
+        Cell(text=f"{cohort}, {holm.model}{_(' (primary)') if primary else ''}"),
         Cell(text=events_of(own)),
         estimate_cell(own, "ratio"),
         p_cell(own),

@@ -12,15 +12,17 @@ from spinescore.core.reporting import theme
 from spinescore.core.reporting.document import Figure, make_key
 from spinescore.core.reporting.figures import compact, values_of
 from spinescore.core.reporting.formatting import events_of
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import Material, in_sentence
 
-WITHOUT, WITH, ALL = "without PAD", "with PAD", "everybody"
+WITHOUT, WITH, ALL = marked("without PAD"), marked("with PAD"), marked("everybody")
 STYLES: dict[str, tuple[str, list[int]]] = {
     WITHOUT: (theme.GREY, [6, 3]),
     WITH: (theme.BLUE, [1, 0]),
     ALL: (theme.VERMILION, [2, 2]),
 }
-JUDGED = {"apparent": "apparent", "external": "external (fitted elsewhere)"}
+JUDGED = {"apparent": marked("apparent"), "external": marked("external (fitted elsewhere)")}
 
 
 def calibration_figure(material: Material, endpoint: str, horizon: float | None) -> Figure | None:
@@ -33,17 +35,22 @@ def calibration_figure(material: Material, endpoint: str, horizon: float | None)
         _calibration_panel(material, cohort, how, own, top) for cohort, how, own in _panels(material, curves)
     ]
     title = material.endpoint_title(endpoint)
-    until = "" if horizon is None else f" at {horizon:g} years"
+    until = "" if horizon is None else _(" at {horizon:g} years").format(horizon=horizon)
     return Figure(
         key=f"calibration-{make_key(endpoint + until)}",
-        title=f"{title}{until}: calibration of {material.primary_model} without and with predicted age "
-        "difference",
-        caption="Observed risk by a restricted cubic spline of the predicted one, from the 1st to the 99th "
-        "percentile of predictions; dotted diagonal: perfect calibration. Lines have no band: their ends "
-        "rest on few subjects. A line on the diagonal says that risks are right on average, not that "
-        "subjects are told apart.",
-        alt=f"Observed against predicted risk of {in_sentence(title)}{until}, one panel per cohort, for the "
-        "model without and with predicted age difference, with the line of perfect calibration.",
+        title=_("{title}{until}: calibration of {model} without and with predicted age difference").format(
+            title=title, until=until, model=material.primary_model
+        ),
+        caption=_(
+            "Observed risk by a restricted cubic spline of the predicted one, from the 1st to the "
+            "99th percentile of predictions; dotted diagonal: perfect calibration. Lines have no "
+            "band: their ends rest on few subjects. A line on the diagonal says that risks are "
+            "right on average, not that subjects are told apart."
+        ),
+        alt=_(
+            "Observed against predicted risk of {title}{until}, one panel per cohort, for the "
+            "model without and with predicted age difference, with the line of perfect calibration."
+        ).format(title=in_sentence(title), until=until),
         spec=theme.finish(theme.in_rows(panels)),
     )
 
@@ -58,15 +65,22 @@ def decision_figure(material: Material, endpoint: str) -> Figure | None:
         return None
     panels = [_decision_panel(material, c, how, own, curves) for c, how, own in _panels(material, curves)]
     title = material.endpoint_title(endpoint)
-    until = "" if horizon is None else f" at {horizon:g} years"
+    until = "" if horizon is None else _(" at {horizon:g} years").format(horizon=horizon)
     return Figure(
         key=f"decision-{make_key(endpoint)}",
-        title=f"{title}{until}: net benefit of acting on the risk that {material.primary_model} predicts",
-        caption="True positives per subject less false positives times the odds of the threshold; the "
-        "horizontal line at 0: acting on nobody. Cut off below. The highest line is the best rule at a "
-        "threshold; it does not say that one should act.",
-        alt=f"Decision curves for {in_sentence(title)}{until}, one panel per cohort: net benefit over the "
-        "threshold risk of acting on everybody, and by the model without and with predicted age difference.",
+        title=_("{title}{until}: net benefit of acting on the risk that {model} predicts").format(
+            title=title, until=until, model=material.primary_model
+        ),
+        caption=_(
+            "True positives per subject less false positives times the odds of the threshold; the "
+            "horizontal line at 0: acting on nobody. Cut off below. The highest line is the best "
+            "rule at a threshold; it does not say that one should act."
+        ),
+        alt=_(
+            "Decision curves for {title}{until}, one panel per cohort: net benefit over the "
+            "threshold risk of acting on everybody, and by the model without and with predicted "
+            "age difference."
+        ).format(title=in_sentence(title), until=until),
         spec=theme.finish(theme.in_rows(panels)),
     )
 
@@ -118,8 +132,8 @@ def _drawn(lines: dict[str, list[dict[str, Any]]], x: Any, y: Any, head: str) ->
     import altair as alt
 
     hints = [
-        alt.Tooltip("rule:N", title="Line"),
-        alt.Tooltip("x:Q", title="Risk", format=".1%"),
+        alt.Tooltip("rule:N", title=_("Line")),
+        alt.Tooltip("x:Q", title=_("Risk"), format=".1%"),
         alt.Tooltip("y:Q", title=head, format=".3f"),
     ]
     layers = []
@@ -152,13 +166,13 @@ def _calibration_panel(material: Material, cohort: str, how: str, own: pl.DataFr
     import altair as alt
 
     scale, axis = alt.Scale(domain=[0, top], nice=False), alt.Axis(format=".0%", tickCount=5)
-    x = alt.X("x:Q", title="Predicted risk", scale=scale, axis=axis)
-    y = alt.Y("y:Q", title="Observed risk", scale=scale, axis=axis)
+    x = alt.X("x:Q", title=_("Predicted risk"), scale=scale, axis=axis)
+    y = alt.Y("y:Q", title=_("Observed risk"), scale=scale, axis=axis)
     lines = _lines(own)
     diagonal = alt.Chart(values_of([{"x": 0, "y": 0}, {"x": top, "y": top}]))
     layers = [
         diagonal.mark_line(color=theme.MUTED, strokeDash=[1, 3], strokeWidth=1).encode(x=x, y=y),
-        *_drawn(lines, x, y, "Observed risk"),
+        *_drawn(lines, x, y, _("Observed risk")),
         *_key(list(lines), 0.04),
     ]
     return _titled(material, layers, cohort, how, own)
@@ -170,12 +184,12 @@ def _decision_panel(material: Material, cohort: str, how: str, own: pl.DataFrame
     top = _ceiling([float(value) for value in every["y"].to_list()])
     across = [float(value) for value in every["x"].to_list()]
     wide = alt.Scale(domain=[min(across), max(across)], nice=False)
-    x = alt.X("x:Q", title="Threshold risk", scale=wide, axis=alt.Axis(format=".0%", tickCount=6))
+    x = alt.X("x:Q", title=_("Threshold risk"), scale=wide, axis=alt.Axis(format=".0%", tickCount=6))
     tall = alt.Scale(domain=[-0.25 * top, top], nice=False)
-    y = alt.Y("y:Q", title="Net benefit per subject", scale=tall, axis=alt.Axis(tickCount=5))
+    y = alt.Y("y:Q", title=_("Net benefit per subject"), scale=tall, axis=alt.Axis(tickCount=5))
     nobody = alt.Chart(values_of([{"y": 0}])).mark_rule(color=theme.MUTED, strokeWidth=1)
     lines = _lines(own)
-    layers = [nobody.encode(y=y), *_drawn(lines, x, y, "Net benefit"), *_key(list(lines), 0.58)]
+    layers = [nobody.encode(y=y), *_drawn(lines, x, y, _("Net benefit")), *_key(list(lines), 0.58)]
     return _titled(material, layers, cohort, how, own)
 
 
@@ -185,6 +199,7 @@ def _titled(material: Material, layers: Sequence[Any], cohort: str, how: str, ow
     keys = {name: own[name][0] for name in ("endpoint", "model", "horizon_years")}
     counts = events_of(material.results.find(cohort, "brier", "brier", validation=how, **keys))
     title = alt.TitleParams(
-        text=f"{cohort}: {JUDGED[how]}", subtitle=f"{counts} events / n" if counts else ""
+        text=f"{cohort}: {_(JUDGED[how])}",
+        subtitle=_("{counts} events / n").format(counts=counts) if counts else "",
     )
     return theme.layered(*layers, width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)

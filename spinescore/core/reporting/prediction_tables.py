@@ -13,22 +13,24 @@ from spinescore.core.reporting.formatting import (
     p_cell,
     value_cell,
 )
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import LEFT_TO_CALLER, PREDICTOR_NAMES, Material
 from spinescore.core.reporting.survival_tables import as_percent
 from spinescore.core.reporting.tables import head_row, stacked_cell
 from spinescore.domain import Result
 
 VALIDATIONS = {
-    "apparent": "apparent",
-    "optimism_corrected": "optimism-corrected",
-    "external": "external",
+    "apparent": marked("apparent"),
+    "optimism_corrected": marked("optimism-corrected"),
+    "external": marked("external"),
 }
 CALIBRATION: tuple[tuple[str, str, Quantity], ...] = (
-    ("observed_risk", "Observed risk, %", "percent"),
-    ("mean_predicted_risk", "Mean predicted, %", "percent"),
-    ("o_e_ratio", "Observed / predicted", "ratio"),
-    ("calibration_intercept", "Intercept", "coefficient"),
-    ("calibration_slope", "Slope", "coefficient"),
+    ("observed_risk", marked("Observed risk, %"), "percent"),
+    ("mean_predicted_risk", marked("Mean predicted, %"), "percent"),
+    ("o_e_ratio", marked("Observed / predicted"), "ratio"),
+    ("calibration_intercept", marked("Intercept"), "coefficient"),
+    ("calibration_slope", marked("Slope"), "coefficient"),
     ("ici", "ICI, %", "percent"),
     ("e90", "E90, %", "percent"),
 )
@@ -61,7 +63,7 @@ def places(material: Material) -> Iterator[Place]:
 
 
 def _place_head(material: Material, place: Place) -> Row:
-    until = "" if place.horizon is None else f" at {place.horizon:g} years"
+    until = "" if place.horizon is None else _(" at {horizon:g} years").format(horizon=place.horizon)
     return head_row(f"{material.endpoint_title(place.endpoint)}{until}: {place.cohort}")
 
 
@@ -79,7 +81,7 @@ def _judged(material: Material, place: Place) -> Iterator[Judged]:
 
 
 def _label_cells(judged: Judged) -> tuple[Cell, Cell]:
-    return Cell(text=judged.model), Cell(text=VALIDATIONS[judged.validation])
+    return Cell(text=judged.model), Cell(text=_(VALIDATIONS[judged.validation]))
 
 
 def horizon_ages_table(material: Material) -> Table | None:
@@ -93,19 +95,21 @@ def horizon_ages_table(material: Material) -> Table | None:
     level = material.level_percent
     return Table(
         key="horizon-auc-ages",
-        title="Discrimination of later events at horizons: ages by themselves",
+        title=_("Discrimination of later events at horizons: ages by themselves"),
         columns=(
-            Column(label="Predictor", align="left"),
-            Column(label="Events / n"),
-            Column(label=f"AUC ({level} CI)"),
-            Column(label=f"Difference from chronological age ({level} CI)"),
+            Column(label=_("Predictor"), align="left"),
+            Column(label=_("Events / n")),
+            Column(label=_("AUC ({level} CI)").format(level=level)),
+            Column(label=_("Difference from chronological age ({level} CI)").format(level=level)),
             Column(label="p"),
         ),
         rows=tuple(rows),
-        caption="Area under the time-dependent ROC curve: cases had the event by the horizon, controls are "
-        "all others known to be without it then, those with a competing event included; weighted by the "
-        "inverse probability of being uncensored (Kaplan-Meier). Unadjusted: an age discriminates because "
-        "risk rises with age.",
+        caption=_(
+            "Area under the time-dependent ROC curve: cases had the event by the horizon, controls "
+            "are all others known to be without it then, those with a competing event included; "
+            "weighted by the inverse probability of being uncensored (Kaplan-Meier). Unadjusted: "
+            "an age discriminates because risk rises with age."
+        ),
     )
 
 
@@ -122,7 +126,7 @@ def _age_rows(material: Material, place: Place) -> Iterator[Row]:
             continue
         contrast = material.results.find(place.cohort, "time_dependent_auc", "auc_difference", **keys)
         cells = (
-            Cell(text=title),
+            Cell(text=_(title)),
             Cell(text=events_of(found)),
             estimate_cell(found, "index"),
             estimate_cell(contrast, "difference") if contrast else Cell(text=""),
@@ -151,19 +155,22 @@ def horizon_models_table(material: Material) -> Table | None:
     level = material.level_percent
     return Table(
         key="horizon-auc-models",
-        title="Discrimination by predicted risk: models without and with predicted age difference",
+        title=_("Discrimination by predicted risk: models without and with predicted age difference"),
         columns=(
-            Column(label="Model", align="left"),
-            Column(label="Judged", align="left"),
-            Column(label="Events / n"),
-            Column(label=f"AUC without PAD ({level} CI)"),
-            Column(label=f"AUC with PAD ({level} CI)"),
-            Column(label=f"Difference ({level} CI)"),
+            Column(label=_("Model"), align="left"),
+            Column(label=_("Judged"), align="left"),
+            Column(label=_("Events / n")),
+            Column(label=_("AUC without PAD ({level} CI)").format(level=level)),
+            Column(label=_("AUC with PAD ({level} CI)").format(level=level)),
+            Column(label=_("Difference ({level} CI)").format(level=level)),
         ),
         rows=tuple(rows),
-        caption="At horizons time-dependent AUC, weighted for censoring; for prevalent disease empirical AUC "
-        "with DeLong's interval, whose apparent values stand with the logistic models. No p: nested fitted "
-        "models cannot be compared by their areas; the test of adding PAD is the likelihood-ratio test.",
+        caption=_(
+            "At horizons time-dependent AUC, weighted for censoring; for prevalent disease "
+            "empirical AUC with DeLong's interval, whose apparent values stand with the logistic "
+            "models. No p: nested fitted models cannot be compared by their areas; the test of "
+            "adding PAD is the likelihood-ratio test."
+        ),
     )
 
 
@@ -200,21 +207,24 @@ def brier_table(material: Material) -> Table:
             cells = (*(stacked_cell(r, "index") for r in brier[:2]), stacked_cell(brier[2], "difference"))
             gain = tuple(stacked_cell(r and as_percent(r), "percent") for r in ipa)
             rows.append(Row(cells=(*_label_cells(judged), *cells, *gain), kind="indent"))
-    heads = ("Without PAD", "With PAD", "Difference")
+    heads = (_("Without PAD"), _("With PAD"), _("Difference"))
     return Table(
         key="brier",
-        title="Brier score and index of prediction accuracy (IPA)",
+        title=_("Brier score and index of prediction accuracy (IPA)"),
         columns=(
-            Column(label="Model", align="left"),
-            Column(label="Judged", align="left"),
-            *(Column(label=head, spanner="Brier score") for head in heads),
-            *(Column(label=head, spanner="IPA, %") for head in heads),
+            Column(label=_("Model"), align="left"),
+            Column(label=_("Judged"), align="left"),
+            *(Column(label=head, spanner=_("Brier score")) for head in heads),
+            *(Column(label=head, spanner=_("IPA, %")) for head in heads),
         ),
         rows=tuple(rows),
-        caption="Brier score: mean squared difference of predicted risk and outcome, weighted for censoring; "
-        "lower is better. IPA: 1 minus its ratio to that of giving everybody the sample's own risk; 0 is "
-        f"useless, below 0 harmful. Below: {material.level_percent} confidence intervals. A small IPA is "
-        "usual for rare events; Brier scores do not compare between cohorts or horizons.",
+        caption=_(
+            "Brier score: mean squared difference of predicted risk and outcome, weighted for "
+            "censoring; lower is better. IPA: 1 minus its ratio to that of giving everybody the "
+            "sample's own risk; 0 is useless, below 0 harmful. Below: {level} confidence "
+            "intervals. A small IPA is usual for rare events; Brier scores do not compare between "
+            "cohorts or horizons."
+        ).format(level=material.level_percent),
     )
 
 
@@ -229,25 +239,28 @@ def calibration_table(material: Material) -> Table:
                 rows += [_calibration_row(material, place, judged, predictor) for predictor in pair]
     return Table(
         key="calibration",
-        title=f"Calibration of predicted risks, {material.primary_model}",
+        title=_("Calibration of predicted risks, {model}").format(model=material.primary_model),
         columns=(
-            Column(label="Model", align="left"),
-            Column(label="Judged", align="left"),
-            *(Column(label=head) for _, head, _ in CALIBRATION),
+            Column(label=_("Model"), align="left"),
+            Column(label=_("Judged"), align="left"),
+            *(Column(label=_(head)) for _name, head, _quantity in CALIBRATION),
         ),
         rows=tuple(rows),
-        caption="Right are: observed / predicted 1, intercept (calibration in the large, on the scale of the "
-        "model) 0, slope 1; a slope below 1 says that predictions are too extreme. ICI and E90: mean and "
-        "90th percentile of the absolute distance of the calibration curve from the diagonal. Below: "
-        f"{material.level_percent} confidence intervals. Apparent intercepts and slopes are near 0 and 1 "
-        "whatever the model is worth. Empty: not corrected for optimism. Other models: results.json.",
+        caption=_(
+            "Right are: observed / predicted 1, intercept (calibration in the large, on the scale "
+            "of the model) 0, slope 1; a slope below 1 says that predictions are too extreme. ICI "
+            "and E90: mean and 90th percentile of the absolute distance of the calibration curve "
+            "from the diagonal. Below: {level} confidence intervals. Apparent intercepts and "
+            "slopes are near 0 and 1 whatever the model is worth. Empty: not corrected for "
+            "optimism. Other models: results.json."
+        ).format(level=material.level_percent),
     )
 
 
 def _calibration_row(material: Material, place: Place, judged: Judged, predictor: str | None) -> Row:
     keys = {**judged.keys, "predictor": predictor}
     cells = []
-    for statistic, _, quantity in CALIBRATION:
+    for statistic, _head, quantity in CALIBRATION:
         found = material.results.find(place.cohort, "calibration", statistic, **keys)
         if found is None:
             cells.append(Cell(text=""))
@@ -273,19 +286,24 @@ def net_benefit_table(material: Material) -> Table | None:
         rows += [_place_head(material, place), *found] if found else []
     if not rows:
         return None
-    spanner = "Net benefit per 100 subjects, acting from a risk of"
+    spanner = _("Net benefit per 100 subjects, acting from a risk of")
     return Table(
         key="net-benefit",
-        title=f"Net benefit of acting on predicted risk at the longest horizon, {material.primary_model}",
+        title=_("Net benefit of acting on predicted risk at the longest horizon, {model}").format(
+            model=material.primary_model
+        ),
         columns=(
-            Column(label="Whom to act on", align="left"),
-            Column(label="Judged", align="left"),
+            Column(label=_("Whom to act on"), align="left"),
+            Column(label=_("Judged"), align="left"),
             *(Column(label=f"{100 * _threshold(term):g}%", spanner=spanner) for term in order),
         ),
         rows=tuple(rows),
-        caption="True positives per 100 subjects less false positives times the odds of the threshold; "
-        "acting on nobody has 0. No intervals are known for these: small differences may be chance. It says "
-        "which model would be better to act on at a threshold, not that one should act.",
+        caption=_(
+            "True positives per 100 subjects less false positives times the odds of the threshold; "
+            "acting on nobody has 0. No intervals are known for these: small differences may be "
+            "chance. It says which model would be better to act on at a threshold, not that one "
+            "should act."
+        ),
     )
 
 
@@ -305,10 +323,10 @@ def _threshold(term: str) -> float:
 def _benefit_rows(material: Material, place: Place, terms: list[str]) -> Iterator[Row]:
     pad, model = material.pad(place.cohort), material.primary_model
     lines: tuple[tuple[str, str, str, object], ...] = (
-        ("Everybody", "net_benefit", "treat_all", LEFT_TO_CALLER),
-        (f"By {model}", "net_benefit", "model", None),
-        (f"By {model} + PAD", "net_benefit", "model", pad),
-        ("Difference", "net_benefit_difference", "model", pad),
+        (_("Everybody"), "net_benefit", "treat_all", LEFT_TO_CALLER),
+        (_("By {model}").format(model=model), "net_benefit", "model", None),
+        (_("By {model} + PAD").format(model=model), "net_benefit", "model", pad),
+        (_("Difference"), "net_benefit_difference", "model", pad),
     )
     for judged in _judged(material, place):
         for title, statistic, method, predictor in lines if judged.model == model else ():
@@ -341,16 +359,19 @@ def reclassification_table(material: Material) -> Table | None:
     level = material.level_percent
     return Table(
         key="reclassification",
-        title="Reclassification by adding predicted age difference (secondary)",
+        title=_("Reclassification by adding predicted age difference (secondary)"),
         columns=(
-            Column(label="Model", align="left"),
-            Column(label="Judged", align="left"),
-            Column(label="Events / n"),
-            Column(label=f"IDI ({level} CI)"),
-            Column(label=f"Continuous NRI ({level} CI)"),
+            Column(label=_("Model"), align="left"),
+            Column(label=_("Judged"), align="left"),
+            Column(label=_("Events / n")),
+            Column(label=_("IDI ({level} CI)").format(level=level)),
+            Column(label=_("Continuous NRI ({level} CI)").format(level=level)),
         ),
         rows=tuple(rows),
-        caption="IDI: integrated discrimination improvement; NRI: net reclassification improvement over all "
-        "risks. Shown because the study file asked for them. Intervals take the models as known, and a "
-        "useless marker raises the NRI: neither is a test, and neither says that PAD is of use.",
+        caption=_(
+            "IDI: integrated discrimination improvement; NRI: net reclassification improvement "
+            "over all risks. Shown because the study file asked for them. Intervals take the "
+            "models as known, and a useless marker raises the NRI: neither is a test, and neither "
+            "says that PAD is of use."
+        ),
     )

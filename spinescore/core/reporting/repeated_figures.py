@@ -10,6 +10,7 @@ from spinescore.core.reporting import theme
 from spinescore.core.reporting.document import Figure
 from spinescore.core.reporting.figures import MOST_POINTS, compact, shade_by_count, values_of
 from spinescore.core.reporting.formatting import format_number
+from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.material import PREDICTOR_NAMES, Material, level_title
 
 CELL_YEARS = 1.0
@@ -30,14 +31,20 @@ def agreement_figure(material: Material) -> Figure | None:
                 binned = binned or pairs.height > MOST_POINTS
     if not panels:
         return None
-    marks = "Cells are shaded by the number of subjects." if binned else "One point per subject."
+    marks = _("Cells are shaded by the number of subjects.") if binned else _("One point per subject.")
     return Figure(
         key="agreement",
-        title="Two images of one day: difference of raw spine age on its mean",
-        caption=f"{marks} The first two images of each subject's first day that has two. Solid line: no "
-        "difference. Dashed lines: the smallest detectable change either way, where it could be estimated.",
-        alt="Scatter plots, one per cohort and kind of image, of the difference in raw spine age between two "
-        "images of one person and day against their mean, with lines at the smallest detectable change.",
+        title=_("Two images of one day: difference of raw spine age on its mean"),
+        caption=_(
+            "{marks} The first two images of each subject's first day that has two. Solid line: no "
+            "difference. Dashed lines: the smallest detectable change either way, where it could "
+            "be estimated."
+        ).format(marks=marks),
+        alt=_(
+            "Scatter plots, one per cohort and kind of image, of the difference in raw spine age "
+            "between two images of one person and day against their mean, with lines at the "
+            "smallest detectable change."
+        ),
         spec=theme.finish(theme.in_rows(panels)),
     )
 
@@ -54,15 +61,20 @@ def change_figure(material: Material) -> Figure | None:
                 panels.append(_change_panel(cohort, kind, own))
     if not panels:
         return None
-    predictor = PREDICTOR_NAMES[curves["predictor"][0]]
+    predictor = _(PREDICTOR_NAMES[curves["predictor"][0]])
     return Figure(
         key="change-per-year-distribution",
-        title=f"Change of predicted age difference per year ({predictor})",
-        caption="Bars: share of subjects. Line: the share that measurement error alone would put there if "
-        "nobody changed, given each subject's days and images; absent where that error could not be "
-        "estimated. The outermost 5% of subjects are not drawn.",
-        alt="Histograms, one per cohort and kind of image, of the subjects' change of predicted age "
-        "difference per year, with the distribution that measurement error alone would give as a line.",
+        title=_("Change of predicted age difference per year ({predictor})").format(predictor=predictor),
+        caption=_(
+            "Bars: share of subjects. Line: the share that measurement error alone would put there "
+            "if nobody changed, given each subject's days and images; absent where that error "
+            "could not be estimated. The outermost 5% of subjects are not drawn."
+        ),
+        alt=_(
+            "Histograms, one per cohort and kind of image, of the subjects' change of predicted "
+            "age difference per year, with the distribution that measurement error alone would "
+            "give as a line."
+        ),
         spec=theme.finish(theme.in_rows(panels)),
     )
 
@@ -79,15 +91,17 @@ def _agreement_panel(material: Material, cohort: str, kind: str, pairs: pl.DataF
     )
     limit = None if found is None else found.value
     reach = max(float(pairs["spine_age_difference"].abs().max() or 0.0), limit or 0.0, 0.1) * 1.06  # type: ignore[arg-type]
-    x = alt.X("mean:Q", title="Mean of both, years", scale=alt.Scale(zero=False))
-    y = alt.Y("difference:Q", title="Second − first, years", scale=alt.Scale(domain=[-reach, reach]))
+    x = alt.X("mean:Q", title=_("Mean of both, years"), scale=alt.Scale(zero=False))
+    y = alt.Y("difference:Q", title=_("Second − first, years"), scale=alt.Scale(domain=[-reach, reach]))
     cloud = _pair_cells(pairs, x, y) if pairs.height > MOST_POINTS else _pair_dots(pairs, x, y)
     layers = [_level(0.0, [1, 0], y), cloud]
     if limit is not None:
         layers += [_level(side * limit, [4, 3], y) for side in (-1, 1)]
     title = alt.TitleParams(
         text=f"{cohort}: {level_title(kind)} (n = {pairs.height:,})",
-        subtitle="" if limit is None else f"smallest detectable change {format_number(limit, 2)} years",
+        subtitle=""
+        if limit is None
+        else _("smallest detectable change {limit} years").format(limit=format_number(limit, 2)),
     )
     return theme.layered(*layers, width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
 
@@ -138,8 +152,8 @@ def _change_panel(cohort: str, kind: str, curves: pl.DataFrame) -> Any:
         {"change": compact(at - half), "to": compact(at + half), "share": compact(share)}
         for at, share in seen.select("x", "y").iter_rows()
     ]
-    x = alt.X("change:Q", title="Change of PAD, years per year")
-    y = alt.Y("share:Q", title="Share of subjects", axis=alt.Axis(format=".0%"))
+    x = alt.X("change:Q", title=_("Change of PAD, years per year"))
+    y = alt.Y("share:Q", title=_("Share of subjects"), axis=alt.Axis(format=".0%"))
     layers = [
         alt.Chart(values_of(bars))
         .mark_bar(color=theme.BLUE, opacity=1, fillOpacity=0.35, stroke=theme.BLUE, strokeWidth=0.5)

@@ -14,32 +14,41 @@ from spinescore.core.reporting.formatting import (
     format_range,
     value_cell,
 )
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import gettexts, marked
 from spinescore.core.reporting.material import PREDICTOR_NAMES, Material, level_title
 from spinescore.core.reporting.repeated_figures import agreement_figure, change_figure
 from spinescore.core.reporting.survival_tables import as_percent
 from spinescore.core.reporting.tables import head_row, stacked_cell
 from spinescore.domain import Result
 
-TITLE = "Repeated images"
+TITLE = marked("Repeated images")
 ERROR_PREDICTORS = ("spine_age_raw", "pad_raw", "pad_corrected")
 CHANGE_PREDICTORS = ("pad_raw", "pad_corrected")
 CAUTIONS = (
-    "Images of one day leave out what differs between visits (positioning, device, software): the error "
-    "between visits is larger, and the smallest detectable change with it.",
-    "Who is imaged again, and when, is not left to chance: subjects with repeats are not a sample of the "
-    "cohort.",
-    "A model whose ages lean towards the mean lets raw predicted age difference fall as its owner ages, "
-    "whatever the spine does: read changes of the corrected one.",
+    marked(
+        "Images of one day leave out what differs between visits (positioning, device, "
+        "software): the error between visits is larger, and the smallest detectable change "
+        "with it."
+    ),
+    marked(
+        "Who is imaged again, and when, is not left to chance: subjects with repeats are not a "
+        "sample of the cohort."
+    ),
+    marked(
+        "A model whose ages lean towards the mean lets raw predicted age difference fall as "
+        "its owner ages, whatever the spine does: read changes of the corrected one."
+    ),
 )
 COUNTS = (
-    ("n_subjects", "Subjects"),
-    ("n_images", "Images"),
-    ("n_identical_images", "Copies left out"),
-    ("n_undated_images", "Undated left out"),
-    ("n_repeated_subjects", "Two images of one day"),
-    ("n_one_day", "One day only"),
-    ("n_span_too_short", "Days too close"),
-    ("n_followed", "Followed"),
+    ("n_subjects", marked("Subjects")),
+    ("n_images", marked("Images")),
+    ("n_identical_images", marked("Copies left out")),
+    ("n_undated_images", marked("Undated left out")),
+    ("n_repeated_subjects", marked("Two images of one day")),
+    ("n_one_day", marked("One day only")),
+    ("n_span_too_short", marked("Days too close")),
+    ("n_followed", marked("Followed")),
 )
 
 
@@ -47,9 +56,11 @@ def repeated_section(material: Material) -> Section:
     """Show measurement error and change per year, or say in a line that there is nothing to show them by."""
     counted = [(c, kind) for c in material.cohorts for kind in _kinds(material, c)]
     if not counted:
-        return Section(key="repeated-images", title=TITLE, blocks=())
+        return Section(key="repeated-images", title=_(TITLE), blocks=())
     if not any(_has_repeats(material, cohort, kind) for cohort, kind in counted):
-        return Section(key="repeated-images", title=TITLE, blocks=(Paragraph(text=_nothing_text(material)),))
+        return Section(
+            key="repeated-images", title=_(TITLE), blocks=(Paragraph(text=_nothing_text(material)),)
+        )
     blocks: list[Block | None] = [
         Paragraph(text=_reading_text(material)),
         counts_table(material),
@@ -57,10 +68,10 @@ def repeated_section(material: Material) -> Section:
         agreement_figure(material),
         change_table(material),
         change_figure(material),
-        Callout(title="What repeated images do not show", items=CAUTIONS, severity="note"),
+        Callout(title=_("What repeated images do not show"), items=gettexts(CAUTIONS), severity="note"),
     ]
     present = tuple(block for block in blocks if block is not None)
-    return Section(key="repeated-images", title=TITLE, blocks=present)
+    return Section(key="repeated-images", title=_(TITLE), blocks=present)
 
 
 def has_repeats(material: Material) -> bool:
@@ -96,22 +107,27 @@ def _nothing_text(material: Material) -> str:
     )
     aside = ""
     if copies:
-        were = "1 further image was a copy" if copies == 1 else f"{copies:,} further images were copies"
-        aside = f" ({were} of another of the same subject)"
-    return (
-        f"No subject of these cohorts has two {what}s of one kind{aside}, so neither the measurement error "
-        "of spine age nor its change over time could be estimated."
-    )
+        were = (
+            _("1 further image was a copy")
+            if copies == 1
+            else _("{copies:,} further images were copies").format(copies=copies)
+        )
+        aside = _(" ({were} of another of the same subject)").format(were=were)
+    return _(
+        "No subject of these cohorts has two {what}s of one kind{aside}, so neither the "
+        "measurement error of spine age nor its change over time could be estimated."
+    ).format(what=what, aside=aside)
 
 
 def _reading_text(material: Material) -> str:
     years = material.study.analysis.repeat_min_years
-    return (
-        "Two images of a person on one day differ by measurement error; images of several days differ by "
-        "error and by change. A predicted age difference (PAD) that does not change means a spine that ages "
-        "by a year a year. Kinds of image are kept apart. A change per year is the least-squares slope of a "
-        f"subject's daily means over at least {years:g} years."
-    )
+    return _(
+        "Two images of a person on one day differ by measurement error; images of several days "
+        "differ by error and by change. A predicted age difference (PAD) that does not change "
+        "means a spine that ages by a year a year. Kinds of image are kept apart. A change per "
+        "year is the least-squares slope of a subject's daily means over at least {years:g} "
+        "years."
+    ).format(years=years)
 
 
 def counts_table(material: Material) -> Table:
@@ -120,23 +136,26 @@ def counts_table(material: Material) -> Table:
     for cohort in material.cohorts:
         rows.append(head_row(material.cohort_title(cohort)))
         for kind in _kinds(material, cohort):
-            numbers = [_count_cell(_find(material, cohort, kind, name)) for name, _ in COUNTS]
+            numbers = [_count_cell(_find(material, cohort, kind, name)) for name, _label in COUNTS]
             span = value_cell(_find(material, cohort, kind, "median_span_years"), "years")
             rows.append(
                 Row(cells=(Cell(text=level_title(kind)), *numbers, Cell(text=span.text)), kind="indent")
             )
     return Table(
         key="repeated-images-counts",
-        title="Who has repeated images",
+        title=_("Who has repeated images"),
         columns=(
-            Column(label="Kind of image", align="left"),
-            *(Column(label=label) for _, label in COUNTS),
-            Column(label="Median span, years"),
+            Column(label=_("Kind of image"), align="left"),
+            *(Column(label=_(label)) for _name, label in COUNTS),
+            Column(label=_("Median span, years")),
         ),
         rows=tuple(rows),
-        caption="Subjects, unless said otherwise. Copy: an image whose pixels are those of an earlier image "
-        "of the same subject. Followed: images on days far enough apart for a change per year; with those of "
-        "one day only and those whose days are too close they make up all subjects.",
+        caption=_(
+            "Subjects, unless said otherwise. Copy: an image whose pixels are those of an earlier "
+            "image of the same subject. Followed: images on days far enough apart for a change per "
+            "year; with those of one day only and those whose days are too close they make up all "
+            "subjects."
+        ),
     )
 
 
@@ -159,27 +178,29 @@ def error_table(material: Material) -> Table:
         if predictor is None:
             rows.append(_kind_head(material, cohort, kind))
             continue
-        found = [_find(material, cohort, kind, name, predictor=predictor) for name, _ in statistics]
+        found = [_find(material, cohort, kind, name, predictor=predictor) for name, _quantity in statistics]
         n = found[1].n if found[1] else None
-        cells = [stacked_cell(r, quantity) for r, (_, quantity) in zip(found, statistics, strict=True)]
-        texts = (Cell(text=PREDICTOR_NAMES[predictor]), Cell(text=format_count(n)))
+        cells = [stacked_cell(r, quantity) for r, (_name, quantity) in zip(found, statistics, strict=True)]
+        texts = (Cell(text=_(PREDICTOR_NAMES[predictor])), Cell(text=format_count(n)))
         rows.append(Row(cells=(*texts, *cells), kind="indent"))
     return Table(
         key="measurement-error",
-        title="Measurement error from images of one kind and one day",
+        title=_("Measurement error from images of one kind and one day"),
         columns=(
             Column(label="", align="left"),
-            Column(label="Subjects"),
-            Column(label="Second minus first image, years"),
-            Column(label="Within-subject SD, years"),
-            Column(label="Smallest detectable change, years"),
-            Column(label="ICC(1,1)"),
+            Column(label=_("Subjects")),
+            Column(label=_("Second minus first image, years")),
+            Column(label=_("Within-subject SD, years")),
+            Column(label=_("Smallest detectable change, years")),
+            Column(label=_("ICC(1,1)")),
         ),
         rows=tuple(rows),
-        caption=f"Estimate with {material.level_percent} confidence interval below. Smallest detectable "
-        "change: the difference between two single images that measurement error alone exceeds in "
-        f"{100 - 100 * material.study.analysis.conf_level:g}% of subjects. ICC: the share of the variance "
-        "that lies between subjects; that of spine age grows with the range of ages.",
+        caption=_(
+            "Estimate with {level} confidence interval below. Smallest detectable change: the "
+            "difference between two single images that measurement error alone exceeds in "
+            "{conf_level:g}% of subjects. ICC: the share of the variance that lies between "
+            "subjects; that of spine age grows with the range of ages."
+        ).format(level=material.level_percent, conf_level=100 - 100 * material.study.analysis.conf_level),
     )
 
 
@@ -193,24 +214,26 @@ def change_table(material: Material) -> Table:
         rows.append(_change_row(material, cohort, kind, predictor))
     return Table(
         key="change-per-year",
-        title="Change of predicted age difference per year",
+        title=_("Change of predicted age difference per year"),
         columns=(
             Column(label="", align="left"),
-            Column(label="Subjects"),
-            Column(label="Mean of subjects", spanner="Mean change"),
-            Column(label="Mixed model", spanner="Mean change"),
-            Column(label="Seen", spanner="SD of changes"),
-            Column(label="By error alone", spanner="SD of changes"),
-            Column(label="Mixed model", spanner="SD of changes"),
-            Column(label="Median\n(5th to 95th percentile)"),
-            Column(label="Beyond detectable, %"),
+            Column(label=_("Subjects")),
+            Column(label=_("Mean of subjects"), spanner=_("Mean change")),
+            Column(label=_("Mixed model"), spanner=_("Mean change")),
+            Column(label=_("Seen"), spanner=_("SD of changes")),
+            Column(label=_("By error alone"), spanner=_("SD of changes")),
+            Column(label=_("Mixed model"), spanner=_("SD of changes")),
+            Column(label=_("Median\n(5th to 95th percentile)")),
+            Column(label=_("Beyond detectable, %")),
         ),
         rows=tuple(rows),
-        caption=f"Years per year, with {material.level_percent} confidence interval below. Mixed model: "
-        "weighted by how well each subject's change is known; its SD is that of true changes. Beyond "
-        "detectable: changes larger than the smallest detectable over the subject's own days; measurement "
-        f"error alone makes {100 - 100 * material.study.analysis.conf_level:g}%. Spine age changes by one "
-        "year per year more than raw PAD.",
+        caption=_(
+            "Years per year, with {level} confidence interval below. Mixed model: weighted by how "
+            "well each subject's change is known; its SD is that of true changes. Beyond "
+            "detectable: changes larger than the smallest detectable over the subject's own days; "
+            "measurement error alone makes {conf_level:g}%. Spine age changes by one year per year "
+            "more than raw PAD."
+        ).format(level=material.level_percent, conf_level=100 - 100 * material.study.analysis.conf_level),
     )
 
 
@@ -240,7 +263,7 @@ def _change_row(material: Material, cohort: str, kind: str, predictor: str) -> R
     ]
     quantiles = [find(name, "type7") for name in ("change_median", "change_p05", "change_p95")]
     cells = (
-        Cell(text=PREDICTOR_NAMES[predictor]),
+        Cell(text=_(PREDICTOR_NAMES[predictor])),
         Cell(text=format_count(mean.n if mean else None)),
         stacked_cell(mean, "coefficient"),
         stacked_cell(find("change_per_year", "mixed_model"), "coefficient"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from spinescore.core.reporting.document import Block, Cell, Column, Paragraph, Row, Section, Table, make_key
-from spinescore.core.reporting.follow_up_figures import HAZARD_AXIS, ForestRow, forest_figure
+from spinescore.core.reporting.follow_up_figures import ForestRow, forest_figure
 from spinescore.core.reporting.formatting import (
     DASH,
     estimate_cell,
@@ -15,16 +15,19 @@ from spinescore.core.reporting.formatting import (
     format_number,
     p_cell,
 )
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked, ngettext
 from spinescore.core.reporting.material import Material, in_sentence
 from spinescore.core.reporting.tables import head_row
 from spinescore.domain import Result
 
-TITLE = "Sensitivity analyses"
-READING = (
-    "The same ratio of predicted age difference (PAD) under other assumptions than the main analysis has. "
-    "What matters is whether the estimate moves by more than its interval is wide, not which line has the "
-    "smallest p. All of them share the same subjects, images and outcomes: that they agree says nothing of "
-    "errors in those, nor of causes left unmeasured."
+TITLE = marked("Sensitivity analyses")
+READING = marked(
+    "The same ratio of predicted age difference (PAD) under other assumptions than the "
+    "main analysis has. What matters is whether the estimate moves by more than its "
+    "interval is wide, not which line has the smallest p. All of them share the same "
+    "subjects, images and outcomes: that they agree says nothing of errors in those, nor "
+    "of causes left unmeasured."
 )
 
 
@@ -37,32 +40,46 @@ class Assumption(NamedTuple):
 
 
 ASSUMPTIONS = (
-    Assumption("Main analysis", "as declared", {"sample": "own_n"}),
-    Assumption("Common cases", "subjects complete for all models; SD of these", {"sample": "common_n"}),
+    Assumption(marked("Main analysis"), marked("as declared"), {"sample": "own_n"}),
     Assumption(
-        "Multiple imputation",
-        "missing covariates drawn by chained equations, pooled by Rubin's rules",
+        marked("Common cases"),
+        marked("subjects complete for all models; SD of these"),
+        {"sample": "common_n"},
+    ),
+    Assumption(
+        marked("Multiple imputation"),
+        marked("missing covariates drawn by chained equations, pooled by Rubin's rules"),
         {"variant": "imputed"},
     ),
-    Assumption("Firth's penalty", "penalised likelihood, for few events", {"variant": "firth"}),
     Assumption(
-        "Robust errors",
-        "same estimate; interval right also where hazards are not proportional",
+        marked("Firth's penalty"), marked("penalised likelihood, for few events"), {"variant": "firth"}
+    ),
+    Assumption(
+        marked("Robust errors"),
+        marked("same estimate; interval right also where hazards are not proportional"),
         {"variant": "robust", "method": "sandwich"},
     ),
     Assumption(
-        "Cluster-robust errors",
-        "same estimate; subjects of one cluster may be alike",
+        marked("Cluster-robust errors"),
+        marked("same estimate; subjects of one cluster may be alike"),
         {"variant": "robust", "method": "cluster"},
     ),
-    Assumption("Stratified", "a baseline hazard for each stratum", {"variant": "strata"}),
-    Assumption("Age as the time scale", "time is age; age leaves the covariates", {"variant": "age_scale"}),
-    Assumption("Age as a spline", "age may bend (restricted cubic spline)", {"variant": "age_spline"}),
-    Assumption("Landmark", "follow-up restarts there, for whoever is left", {"variant": "landmark"}),
+    Assumption(marked("Stratified"), marked("a baseline hazard for each stratum"), {"variant": "strata"}),
+    Assumption(
+        marked("Age as the time scale"),
+        marked("time is age; age leaves the covariates"),
+        {"variant": "age_scale"},
+    ),
+    Assumption(
+        marked("Age as a spline"), marked("age may bend (restricted cubic spline)"), {"variant": "age_spline"}
+    ),
+    Assumption(
+        marked("Landmark"), marked("follow-up restarts there, for whoever is left"), {"variant": "landmark"}
+    ),
 )
 FINE_GRAY = Assumption(
-    "Fine and Gray",
-    "another quantity: subdistribution hazard ratio, of the cumulative incidence",
+    marked("Fine and Gray"),
+    marked("another quantity: subdistribution hazard ratio, of the cumulative incidence"),
     {"sample": "own_n"},
 )
 Version = tuple[Assumption, Result]
@@ -74,15 +91,15 @@ def sensitivity_section(material: Material) -> Section:
         row for row in material.results if row.variant not in {None, "main"} or row.analysis == "fine_gray"
     ]
     if not others:
-        return Section(key="sensitivity", title=TITLE, blocks=())
+        return Section(key="sensitivity", title=_(TITLE), blocks=())
     blocks = (
-        Paragraph(text=READING),
+        Paragraph(text=_(READING)),
         primary_forest(material),
         primary_table(material),
         others_table(material),
         missing_table(material),
     )
-    return Section(key="sensitivity", title=TITLE, blocks=tuple(b for b in blocks if b is not None))
+    return Section(key="sensitivity", title=_(TITLE), blocks=tuple(b for b in blocks if b is not None))
 
 
 def versions(material: Material, cohort: str, endpoint: str, model: str) -> list[Version]:
@@ -105,8 +122,11 @@ def version_title(version: Version) -> str:
     """Return the name of an assumption, with the year of a landmark."""
     assumption, row = version
     if row.variant != "landmark" or row.horizon_years is None:
-        return assumption.name
-    return f"{assumption.name} at {row.horizon_years:g} {'year' if row.horizon_years == 1 else 'years'}"
+        return _(assumption.name)
+    years = row.horizon_years
+    return ngettext(
+        "{analysis} at {years:g} year", "{analysis} at {years:g} years", 1 if years == 1 else 2
+    ).format(analysis=_(assumption.name), years=years)
 
 
 def _primary(material: Material) -> tuple[str, str] | None:
@@ -129,13 +149,20 @@ def primary_forest(material: Material) -> Block | None:
     title = in_sentence(material.endpoint_title(primary[0]))
     return forest_figure(
         f"sensitivity-{make_key(primary[0])}",
-        f"The ratio of {title} per SD of predicted age difference under other assumptions, {primary[1]}",
-        f"Squares: estimates; bars: {material.level_percent} confidence intervals, on a log scale. What "
-        f"differs is in the table.{material.correction_caution}",
-        f"Forest plot of the ratio of {title} per standard deviation of predicted age difference in the main "
-        "and every sensitivity analysis by cohort; the numbers are printed beside the marks.",
+        _(
+            "The ratio of {title} per SD of predicted age difference under other assumptions, {primary}"
+        ).format(title=title, primary=primary[1]),
+        _(
+            "Squares: estimates; bars: {level} confidence intervals, on a log scale. What differs "
+            "is in the table.{caution}"
+        ).format(level=material.level_percent, caution=material.correction_caution),
+        _(
+            "Forest plot of the ratio of {title} per standard deviation of predicted age "
+            "difference in the main and every sensitivity analysis by cohort; the numbers are "
+            "printed beside the marks."
+        ).format(title=title),
         rows,
-        axis="Odds ratio per SD (log scale)" if primary[0] in material.binary else HAZARD_AXIS,
+        axis=_("Odds ratio per SD (log scale)") if primary[0] in material.binary else None,
     )
 
 
@@ -152,20 +179,24 @@ def primary_table(material: Material) -> Table | None:
     ratio = "OR" if primary[0] in material.binary else "HR"
     return Table(
         key="sensitivity",
-        title=f"{material.endpoint_title(primary[0])}: ratio per SD of predicted age difference under other "
-        f"assumptions, {primary[1]}",
+        title=_(
+            "{endpoint}: ratio per SD of predicted age difference under other assumptions, {primary}"
+        ).format(endpoint=material.endpoint_title(primary[0]), primary=primary[1]),
         columns=(
-            Column(label="Analysis", align="left"),
-            Column(label="What differs", align="left"),
-            Column(label="Events / n"),
-            Column(label="SD, years"),
-            Column(label=f"{ratio} per SD ({material.level_percent} CI)"),
+            Column(label=_("Analysis"), align="left"),
+            Column(label=_("What differs"), align="left"),
+            Column(label=_("Events / n")),
+            Column(label=_("SD, years")),
+            Column(label=_("{ratio} per SD ({level} CI)").format(ratio=ratio, level=material.level_percent)),
             Column(label="p"),
         ),
         rows=tuple(rows),
-        caption="Cause-specific Cox models where events compete, unless the line says otherwise; in each "
-        "line only what it says differs from the main analysis. A subdistribution hazard ratio also moves "
-        "with the competing event and is not to be compared in size. p values are not adjusted.",
+        caption=_(
+            "Cause-specific Cox models where events compete, unless the line says otherwise; in "
+            "each line only what it says differs from the main analysis. A subdistribution hazard "
+            "ratio also moves with the competing event and is not to be compared in size. p values "
+            "are not adjusted."
+        ),
     )
 
 
@@ -185,14 +216,16 @@ def _primary_row(material: Material, cohort: str, version: Version) -> Row:
 def _differs(material: Material, cohort: str, version: Version) -> str:
     """Say what differs, with what the row notes of it: clusters, strata, missing information."""
     assumption, row = version
-    parts = [assumption.differs]
+    parts = [_(assumption.differs)]
     if row.status == "ok" and row.note and row.variant != "age_spline":
         parts.append(row.note)
     if row.variant == "imputed":
         keys = {"endpoint": row.endpoint, "model": row.model, "predictor": row.predictor}
         fmi = material.results.find(cohort, row.analysis, "fmi", variant="imputed", **keys)
         if fmi is not None and fmi.value is not None:
-            parts.append(f"fraction of missing information {format_number(fmi.value, 2)}")
+            parts.append(
+                _("fraction of missing information {value}").format(value=format_number(fmi.value, 2))
+            )
     return "; ".join(parts)
 
 
@@ -202,24 +235,27 @@ def others_table(material: Material) -> Table | None:
     for endpoint in (*material.survival, *material.binary):
         if (endpoint, *material.models) == _primary(material):
             continue
-        ratio = "odds ratios" if endpoint in material.binary else "hazard ratios"
+        ratio = _("odds ratios") if endpoint in material.binary else _("hazard ratios")
         for cohort in material.cohorts:
             found = list(_other_rows(material, cohort, endpoint))
             title = f"{material.endpoint_title(endpoint)}, {ratio}: {cohort}"
             rows += [head_row(title), *found] if len(found) > 1 else []
     if not rows:
         return None
-    spanner = f"Ratio per SD of PAD ({material.level_percent} CI)"
+    spanner = _("Ratio per SD of PAD ({level} CI)").format(level=material.level_percent)
     return Table(
         key="sensitivity-models",
-        title="Ratio per SD of predicted age difference under other assumptions, every outcome and model",
+        title=_("Ratio per SD of predicted age difference under other assumptions, every outcome and model"),
         columns=(
-            Column(label="Analysis", align="left"),
+            Column(label=_("Analysis"), align="left"),
             *(Column(label=model, spanner=spanner) for model in material.models),
         ),
         rows=tuple(rows),
-        caption="Below each ratio: events / n. Empty: not fitted there. Fine and Gray's are subdistribution "
-        "hazard ratios. Lines are the same estimate under other assumptions, not further findings.",
+        caption=_(
+            "Below each ratio: events / n. Empty: not fitted there. Fine and Gray's are "
+            "subdistribution hazard ratios. Lines are the same estimate under other assumptions, "
+            "not further findings."
+        ),
     )
 
 
@@ -251,16 +287,18 @@ def missing_table(material: Material) -> Table | None:
         return None
     return Table(
         key="missing-covariates",
-        title="Missing covariates of the models",
+        title=_("Missing covariates of the models"),
         columns=(
-            Column(label="Model", align="left"),
-            Column(label="Complete, n"),
-            Column(label="Left out, n"),
-            Column(label="Missing, n", align="left"),
+            Column(label=_("Model"), align="left"),
+            Column(label=_("Complete, n")),
+            Column(label=_("Left out, n")),
+            Column(label=_("Missing, n"), align="left"),
         ),
         rows=tuple(rows),
-        caption="Of subjects whose predicted age difference and outcome are known. The main analysis leaves "
-        "out whoever lacks a covariate of the model; one subject may lack several.",
+        caption=_(
+            "Of subjects whose predicted age difference and outcome are known. The main analysis "
+            "leaves out whoever lacks a covariate of the model; one subject may lack several."
+        ),
     )
 
 
@@ -276,4 +314,6 @@ def _missing_row(material: Material, cohort: str, endpoint: str, model: str) -> 
         if row is not None and row.n:
             lacking.append(f"{in_sentence(material.term_title(term))} {format_count(row.n)}")
     counts = (Cell(text=format_count(complete.n)), Cell(text=format_count(dropped.n if dropped else None)))
-    return Row(cells=(Cell(text=model), *counts, Cell(text="; ".join(lacking) or "nothing")), kind="indent")
+    return Row(
+        cells=(Cell(text=model), *counts, Cell(text="; ".join(lacking) or _("nothing"))), kind="indent"
+    )

@@ -16,17 +16,20 @@ from spinescore.core.reporting.formatting import (
     state_p,
     value_cell,
 )
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import LEFT_TO_CALLER, Material, in_sentence, level_title
 from spinescore.core.reporting.survival_tables import as_percent
 from spinescore.core.reporting.tables import head_row, stacked_cell
 from spinescore.domain import Result
 
-TITLE = "Subgroups"
-READING = (
-    "Each line is a model of its own within the level, per the SD of the whole cohort. Whether predicted age "
-    "difference (PAD) matters more in one level than in another is the question of the interaction test "
-    "alone: that one level's interval crosses 1 and another's does not is no evidence of a difference. Few "
-    "studies have the events to find an interaction; a large p is not evidence that there is none."
+TITLE = marked("Subgroups")
+READING = marked(
+    "Each line is a model of its own within the level, per the SD of the whole cohort. "
+    "Whether predicted age difference (PAD) matters more in one level than in another is "
+    "the question of the interaction test alone: that one level's interval crosses 1 and "
+    "another's does not is no evidence of a difference. Few studies have the events to "
+    "find an interaction; a large p is not evidence that there is none."
 )
 JUDGED: tuple[tuple[str, Quantity], ...] = (
     ("o_e_ratio", "ratio"),
@@ -41,17 +44,21 @@ def subgroup_section(material: Material) -> Section:
     blocks: list[Block | None] = []
     if drawn:
         figures = [subgroup_forest(material, e) for e in material.survival]
-        blocks = [Paragraph(text=READING), *figures, subgroup_table(material)]
+        blocks = [Paragraph(text=_(READING)), *figures, subgroup_table(material)]
     blocks.append(subgroup_prediction_table(material))
-    return Section(key="subgroups", title=TITLE, blocks=tuple(b for b in blocks if b is not None))
+    return Section(key="subgroups", title=_(TITLE), blocks=tuple(b for b in blocks if b is not None))
 
 
 def subgroup_title(material: Material, subgroup: str) -> str:
     """Return the name of a variable or of one of its levels, as ``Age 60–70``."""
     name, sign, level = subgroup.partition("=")
     if not sign:
-        return "Age at imaging" if name == "age_band" else material.term_title(name)
-    return f"Age {level.replace('-', '–')}" if name == "age_band" else level_title(level)
+        return _("Age at imaging") if name == "age_band" else material.term_title(name)
+    return (
+        _("Age {replace}").format(replace=level.replace("-", "–"))
+        if name == "age_band"
+        else level_title(level)
+    )
 
 
 def _levels(material: Material, cohort: str, endpoint: str) -> dict[str, list[str]]:
@@ -87,14 +94,20 @@ def subgroup_forest(material: Material, endpoint: str) -> Block | None:
     title = material.endpoint_title(endpoint)
     return forest_figure(
         f"subgroups-{make_key(endpoint)}",
-        f"{title}: hazard ratio per SD of predicted age difference in subgroups, {model}",
-        f"Squares: estimates; bars: {material.level_percent} confidence intervals, on a log scale, cut where "
-        "they leave it. p: likelihood-ratio test of interaction, in the line of the variable. Levels without "
-        f"a mark could not be estimated; the table says why.{material.correction_caution}",
-        f"Forest plot of hazard ratios of {in_sentence(title)} per standard deviation of predicted age "
-        "difference within subgroups by cohort; the numbers are printed beside the marks.",
+        _("{title}: hazard ratio per SD of predicted age difference in subgroups, {model}").format(
+            title=title, model=model
+        ),
+        _(
+            "Squares: estimates; bars: {level} confidence intervals, on a log scale, cut where "
+            "they leave it. p: likelihood-ratio test of interaction, in the line of the variable. "
+            "Levels without a mark could not be estimated; the table says why.{caution}"
+        ).format(level=material.level_percent, caution=material.correction_caution),
+        _(
+            "Forest plot of hazard ratios of {title} per standard deviation of predicted age "
+            "difference within subgroups by cohort; the numbers are printed beside the marks."
+        ).format(title=in_sentence(title)),
         rows,
-        p_head="p (inter.)",
+        p_head=_("p (inter.)"),
     )
 
 
@@ -105,19 +118,22 @@ def subgroup_table(material: Material) -> Table:
         for cohort in material.cohorts:
             found = list(_subgroup_rows(material, cohort, endpoint))
             rows += [head_row(f"{material.endpoint_title(endpoint)}: {cohort}"), *found] if found else []
-    spanner = f"HR per SD of PAD ({material.level_percent} CI)"
+    spanner = _("HR per SD of PAD ({level} CI)").format(level=material.level_percent)
     return Table(
         key="subgroups",
-        title="Hazard ratio per SD of predicted age difference in subgroups",
+        title=_("Hazard ratio per SD of predicted age difference in subgroups"),
         columns=(
-            Column(label="Subgroup", align="left"),
+            Column(label=_("Subgroup"), align="left"),
             *(Column(label=model, spanner=spanner) for model in material.models),
         ),
         rows=tuple(rows),
-        caption="Cox models, cause-specific where events compete, fitted within each level without its own "
-        "covariate (age stays in age bands, which include their lower bound and not their upper one); per "
-        "the SD of the whole cohort. Below each ratio: events / n. Interaction: likelihood-ratio test of "
-        "slopes by level against one slope. Not adjusted for the number of subgroups.",
+        caption=_(
+            "Cox models, cause-specific where events compete, fitted within each level without its "
+            "own covariate (age stays in age bands, which include their lower bound and not their "
+            "upper one); per the SD of the whole cohort. Below each ratio: events / n. "
+            "Interaction: likelihood-ratio test of slopes by level against one slope. Not adjusted "
+            "for the number of subgroups."
+        ),
     )
 
 
@@ -138,7 +154,7 @@ def _test_cell(test: Result | None) -> Cell:
     if test.status == "ok" and test.note:
         notes = (*notes, test.note)
     p = DASH if test.p_value is None else state_p(test.p_value)
-    return Cell(text=f"interaction {p}", notes=notes)
+    return Cell(text=_("interaction {p}").format(p=p), notes=notes)
 
 
 def subgroup_prediction_table(material: Material) -> Table | None:
@@ -152,24 +168,28 @@ def subgroup_prediction_table(material: Material) -> Table | None:
         return None
     return Table(
         key="subgroup-predictions",
-        title=f"What {material.primary_model} with predicted age difference predicts in subgroups",
+        title=_("What {model} with predicted age difference predicts in subgroups").format(
+            model=material.primary_model
+        ),
         columns=(
-            Column(label="Subgroup", align="left"),
-            Column(label="Events / n"),
+            Column(label=_("Subgroup"), align="left"),
+            Column(label=_("Events / n")),
             Column(label="C"),
-            Column(label="Observed risk, %"),
-            Column(label="Predicted, %"),
-            Column(label="Observed / predicted"),
-            Column(label="Intercept"),
-            Column(label="Slope"),
+            Column(label=_("Observed risk, %")),
+            Column(label=_("Predicted, %")),
+            Column(label=_("Observed / predicted")),
+            Column(label=_("Intercept")),
+            Column(label=_("Slope")),
         ),
         rows=tuple(rows),
-        caption="One model fitted to everybody, judged within each level; risks at the longest horizon for "
-        "events over time. C: Harrell's, over all follow-up. Below: "
-        f"{material.level_percent} confidence intervals. External where the model was fitted in another "
-        "cohort, else apparent, of the subjects it was fitted to. An "
-        "intercept away from 0 says that the level's risk is misjudged on the whole; "
-        "C depends on how alike a level's members are and does not compare between levels.",
+        caption=_(
+            "One model fitted to everybody, judged within each level; risks at the longest horizon "
+            "for events over time. C: Harrell's, over all follow-up. Below: {level} confidence "
+            "intervals. External where the model was fitted in another cohort, else apparent, of "
+            "the subjects it was fitted to. An intercept away from 0 says that the level's risk is "
+            "misjudged on the whole; C depends on how alike a level's members are and does not "
+            "compare between levels."
+        ).format(level=material.level_percent),
     )
 
 
@@ -180,7 +200,7 @@ def _judged_rows(material: Material, cohort: str, endpoint: str, validation: str
     found = [row for row in everybody if row.subgroup]
     if found:
         horizon = found[0].horizon_years
-        until = "" if horizon is None else f" at {horizon:g} years"
+        until = "" if horizon is None else _(" at {horizon:g} years").format(horizon=horizon)
         yield head_row(f"{material.endpoint_title(endpoint)}{until}: {cohort}, {validation}")
     for row in found:
         yield _judged_row(material, cohort, row, {**keys, "subgroup": row.subgroup})

@@ -19,6 +19,8 @@ from spinescore.core.reporting.formatting import (
     format_value,
     state_p,
 )
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import (
     CORRECTION_FLAGS,
     CORRECTION_NAMES,
@@ -32,10 +34,10 @@ from spinescore.domain import Result
 
 PH_ALARM = 0.05
 SHOWN_DIGITS = 12
-INTENDED_USE = (
-    "For research on groups of people by epidemiologists and statisticians. Not a medical device: spine age "
-    "and PAD are not validated for the diagnosis, prognosis or treatment of any person, and nothing in this "
-    "report says they are."
+INTENDED_USE = marked(
+    "For research on groups of people by epidemiologists and statisticians. Not a medical "
+    "device: spine age and PAD are not validated for the diagnosis, prognosis or treatment "
+    "of any person, and nothing in this report says they are."
 )
 
 
@@ -43,18 +45,21 @@ def cover_facts(material: Material) -> tuple[tuple[str, str], ...]:
     """Return what the first page names: cohorts, data cut, model, correction."""
     cohorts = "; ".join(_cohort_fact(material, cohort) for cohort in material.cohorts)
     model = material.model
-    what, unit = ("Images", "") if material.imported is None else ("Imported ages", " ages")
+    what, unit = (_("Images"), "") if material.imported is None else (_("Imported ages"), _(" ages"))
     return (
-        ("Cohorts", cohorts),
+        (_("Cohorts"), cohorts),
         (what, "; ".join(_image_fact(row, unit) for row in material.images) or DASH),
-        ("Model", f"{model_name(material)} (id {model['model_id']})"),
-        ("Bias correction", correction_text(material)),
         (
-            "Intended use",
-            "research on groups of people; not a medical device, not for the care of any person",
+            _("Model"),
+            _("{material} (id {model_id})").format(material=model_name(material), model_id=model["model_id"]),
+        ),
+        (_("Bias correction"), correction_text(material)),
+        (
+            _("Intended use"),
+            _("research on groups of people; not a medical device, not for the care of any person"),
         ),
         (
-            "Report made",
+            _("Report made"),
             f"{material.made_at:%Y-%m-%d %H:%M} UTC, spinescore {material.versions['spinescore']}",
         ),
     )
@@ -66,17 +71,26 @@ def model_name(material: Material) -> str:
     if material.imported is None:
         return f"{model['name']} {model['version']}"
     digest = str(material.imported["file_sha256"])[:SHOWN_DIGITS]
-    return f"ages computed elsewhere, imported as “{model['name']}” from the file of SHA-256 {digest}…"
+    return _("ages computed elsewhere, imported as “{name}” from the file of SHA-256 {digest}…").format(
+        name=model["name"], digest=digest
+    )
 
 
 def correction_text(material: Material) -> str:
     """Name the corrections in force with their ids and reference sets."""
     if not material.corrections:
-        return "none: PAD is raw"
+        return _("none: PAD is raw")
     parts = [
-        f"{CORRECTION_NAMES.get(c['method'], c['method'])} on {c['reference_cohort']} "
-        f"({in_sentence(level_title(c['kind']))}, n = {c['n_reference']:,}{_fit_note(c)}; "
-        f"id {c['correction_id']})"
+        _(
+            "{correction} on {reference_cohort} ({kind}, n = {n_reference:,}{fit_note}; id {correction_id})"
+        ).format(
+            correction=_(CORRECTION_NAMES.get(c["method"], c["method"])),
+            reference_cohort=c["reference_cohort"],
+            kind=in_sentence(level_title(c["kind"])),
+            n_reference=c["n_reference"],
+            fit_note=_fit_note(c),
+            correction_id=c["correction_id"],
+        )
         for c in material.corrections
     ]
     return "; ".join(parts)
@@ -94,11 +108,11 @@ def summary_section(material: Material) -> Section:
     blocks += [key_figures(material, cohort) for cohort in material.cohorts]
     found = tuple(warnings(material))
     if found:
-        blocks.append(Callout(title="Before you use these numbers", items=found))
+        blocks.append(Callout(title=_("Before you use these numbers"), items=found))
     figure = summary_forest(material)
     if figure is not None:
         blocks.append(figure)
-    return Section(key="summary", title="Does spine age add to chronological age?", blocks=tuple(blocks))
+    return Section(key="summary", title=_("Does spine age add to chronological age?"), blocks=tuple(blocks))
 
 
 def answer_text(material: Material, cohort: str) -> str:
@@ -109,7 +123,9 @@ def answer_text(material: Material, cohort: str) -> str:
     endpoint = in_sentence(material.endpoint_title(found.endpoint))
     kind = "corrected" if found.predictor == "pad_corrected" else "raw"
     if found.value is None or found.lower is None or found.upper is None:
-        return f"{cohort}: the hazard ratio for {endpoint} could not be estimated ({found.note})."
+        return _("{cohort}: the hazard ratio for {endpoint} could not be estimated ({note}).").format(
+            cohort=cohort, endpoint=endpoint, note=found.note
+        )
     holds = found.lower <= 1 <= found.upper
     return (
         f"{cohort}: one SD of {kind} PAD ({_years(found.scale)}) went with a hazard ratio of "
@@ -144,16 +160,17 @@ def key_figures(material: Material, cohort: str) -> KeyFigures:
     figures = []
     if hazard is not None:
         endpoint = in_sentence(material.endpoint_title(hazard.endpoint or ""))
-        detail = f"{endpoint}, {hazard.model}; SD {_years(hazard.scale)}; events / n {events_of(hazard)}"
-        figures.append(_figure("Hazard ratio per SD of PAD", hazard, "ratio", detail))
+        detail = _("{endpoint}, {model}; SD {scale}; events / n {hazard}").format(
+            endpoint=endpoint, model=hazard.model, scale=_years(hazard.scale), hazard=events_of(hazard)
+        )
+        figures.append(_figure(_("Hazard ratio per SD of PAD"), hazard, "ratio", detail))
     if material.binary:
         keys = {"endpoint": material.binary[0], "predictor": "spine_age_raw", "model": None}
         contrast = results.find(cohort, "auc_difference", "auc_difference", **keys)
-        detail = (
-            "raw spine age minus chronological age, "
-            f"{in_sentence(material.endpoint_title(material.binary[0]))}"
+        detail = _("raw spine age minus chronological age, {endpoint}").format(
+            endpoint=in_sentence(material.endpoint_title(material.binary[0]))
         )
-        figures.append(_figure("Difference in AUC", contrast, "difference", detail))
+        figures.append(_figure(_("Difference in AUC"), contrast, "difference", detail))
     if hazard is not None:
         keys = {
             "endpoint": hazard.endpoint,
@@ -162,25 +179,26 @@ def key_figures(material: Material, cohort: str) -> KeyFigures:
             "method": "harrell",
         }
         change = results.find(cohort, "concordance_difference", "c_difference", **keys)
-        detail = (
-            f"PAD added to {hazard.model}, {in_sentence(material.endpoint_title(hazard.endpoint or ''))}; "
-            "apparent"
+        detail = _("PAD added to {model}, {endpoint}; apparent").format(
+            model=hazard.model, endpoint=in_sentence(material.endpoint_title(hazard.endpoint or ""))
         )
-        figures.append(_figure("Change in Harrell's C", change, "difference", detail))
+        figures.append(_figure(_("Change in Harrell's C"), change, "difference", detail))
     error = results.find(cohort, "accuracy", "mae", predictor="spine_age_raw")
     n = format_count(error.n if error else None)
-    figures.append(_figure("Mean absolute error, years", error, "error", f"raw spine age, n = {n}"))
+    figures.append(
+        _figure(_("Mean absolute error, years"), error, "error", _("raw spine age, n = {n}").format(n=n))
+    )
     return KeyFigures(title=material.cohort_title(cohort), figures=tuple(figures))
 
 
 def _figure(label: str, result: Result | None, quantity: Quantity, detail: str) -> KeyFigure:
     if result is None or result.value is None:
-        reason = "; ".join(describe_cautions(result)) if result else "not computed"
+        reason = "; ".join(describe_cautions(result)) if result else _("not computed")
         return KeyFigure(label=label, value=DASH, interval="", detail=f"{reason}; {detail}")
     interval = ""
     if result.lower is not None and result.upper is not None:
         interval = format_range(result.lower, result.upper, quantity)
-        level = f"{(result.conf_level or 0.95) * 100:g}% CI"
+        level = _("{conf_level:g}% CI").format(conf_level=(result.conf_level or 0.95) * 100)
         interval = f"{level} {interval}"
     return KeyFigure(
         label=label, value=format_value(result.value, quantity), interval=interval, detail=detail
@@ -205,10 +223,14 @@ def summary_forest(material: Material) -> Block | None:
     )
     return forest_figure(
         "forest-summary",
-        f"Hazard ratio per SD of predicted age difference, {model}",
-        f"Bars: {material.level_percent} CI. SD: {spreads}.{material.correction_caution}",
-        "Forest plot of hazard ratios per standard deviation of predicted age difference by endpoint and "
-        "cohort; the numbers are printed beside the marks.",
+        _("Hazard ratio per SD of predicted age difference, {model}").format(model=model),
+        _("Bars: {level} CI. SD: {spreads}.{caution}").format(
+            level=material.level_percent, spreads=spreads, caution=material.correction_caution
+        ),
+        _(
+            "Forest plot of hazard ratios per standard deviation of predicted age difference by "
+            "endpoint and cohort; the numbers are printed beside the marks."
+        ),
         rows,
     )
 
@@ -217,18 +239,18 @@ def warnings(material: Material) -> Iterator[str]:
     """Yield what a reader must know before using the numbers."""
     results = list(material.results)
     if material.study.analysis.primary is None:
-        yield (
-            "No primary estimate was declared in the study file; the first endpoint and model are shown "
-            "instead."
+        yield _(
+            "No primary estimate was declared in the study file; the first endpoint and model are "
+            "shown instead."
         )
     for flag in CORRECTION_FLAGS:
         cohorts = sorted({r.cohort for r in results if flag in r.flags})
         if cohorts:
-            yield f"{', '.join(cohorts)}: {FLAG_TEXT[flag]}."
+            yield f"{', '.join(cohorts)}: {_(FLAG_TEXT[flag])}."
     if not material.corrections:
-        yield (
-            "No bias correction is in force: PAD is raw and falls with age, and groups of PAD are age "
-            "groups in disguise."
+        yield _(
+            "No bias correction is in force: PAD is raw and falls with age, and groups of PAD are "
+            "age groups in disguise."
         )
     yield from _extrapolation(material)
     yield from _flagged_models(results, "uncorrected_unadjusted")
@@ -236,7 +258,9 @@ def warnings(material: Material) -> Iterator[str]:
     yield from _hazards_not_proportional(material)
     missing = [r for r in results if r.status != "ok"]
     if missing:
-        yield f"{len(missing):,} of {len(results):,} numbers could not be estimated; each says why."
+        yield _("{n:,} of {n2:,} numbers could not be estimated; each says why.").format(
+            n=len(missing), n2=len(results)
+        )
 
 
 def _extrapolation(material: Material) -> Iterator[str]:
@@ -244,9 +268,15 @@ def _extrapolation(material: Material) -> Iterator[str]:
     for cohort in material.cohorts:
         outside = material.results.find(cohort, "correction", "n_outside_fitted_ages")
         if outside is not None and outside.value:
-            found.append(f"{cohort} {format_count(outside.value)} of {format_count(outside.n)}")
+            found.append(
+                _("{cohort} {value} of {n}").format(
+                    cohort=cohort, value=format_count(outside.value), n=format_count(outside.n)
+                )
+            )
     if found:
-        yield f"Subjects outside the ages their bias correction was fitted on: {'; '.join(found)}."
+        yield _("Subjects outside the ages their bias correction was fitted on: {found}.").format(
+            found="; ".join(found)
+        )
 
 
 def _flagged_models(results: Iterable[Result], flag: str) -> Iterator[str]:
@@ -260,7 +290,9 @@ def _flagged_models(results: Iterable[Result], flag: str) -> Iterator[str]:
     ]
     n = sum(flag in r.flags for r in ratios)
     if n:
-        yield f"{n:,} of {len(ratios):,} hazard and odds ratios: {FLAG_TEXT[flag]}; footnotes mark them."
+        yield _("{n:,} of {n2:,} hazard and odds ratios: {caution}; footnotes mark them.").format(
+            n=n, n2=len(ratios), caution=_(FLAG_TEXT[flag])
+        )
 
 
 def _hazards_not_proportional(material: Material) -> Iterator[str]:
@@ -283,14 +315,16 @@ def _hazards_not_proportional(material: Material) -> Iterator[str]:
         if found:
             names = "; ".join(
                 f"{in_sentence(material.endpoint_title(row.endpoint or ''))} "
-                f"({'PAD' if row.term != 'global' else 'whole model'}, {state_p(row.p_value)})"
+                f"({'PAD' if row.term != 'global' else _('whole model')}, {state_p(row.p_value)})"
                 for row in found
             )
-            yield f"{cohort}: hazards may not be proportional in {material.primary_model}: {names}."
+            yield _("{cohort}: hazards may not be proportional in {model}: {names}.").format(
+                cohort=cohort, model=material.primary_model, names=names
+            )
 
 
 def _years(value: float | None) -> str:
-    return DASH if value is None else f"{format_number(value, 1)} years"
+    return DASH if value is None else _("{value} years").format(value=format_number(value, 1))
 
 
 def _cohort_fact(material: Material, cohort: str) -> str:
@@ -301,5 +335,13 @@ def _cohort_fact(material: Material, cohort: str) -> str:
 def _image_fact(row: object, unit: str) -> str:
     facts = dict(row)  # type: ignore[call-overload]
     kind = level_title(facts["kind"])
-    dates = f", {facts['first_date']:%b %Y} to {facts['last_date']:%b %Y}" if facts["first_date"] else ""
-    return f"{kind}: {facts['n_images']:,}{unit} of {facts['n_subjects']:,} subjects{dates}"
+    dates = (
+        _(", {first_date:%b %Y} to {last_date:%b %Y}").format(
+            first_date=facts["first_date"], last_date=facts["last_date"]
+        )
+        if facts["first_date"]
+        else ""
+    )
+    return _("{kind}: {n_images:,}{unit} of {n_subjects:,} subjects{dates}").format(
+        kind=kind, n_images=facts["n_images"], unit=unit, n_subjects=facts["n_subjects"], dates=dates
+    )

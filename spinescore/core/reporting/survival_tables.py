@@ -15,6 +15,8 @@ from spinescore.core.reporting.formatting import (
     p_cell,
     state_p,
 )
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import (
     LEFT_TO_CALLER,
     PREDICTOR_NAMES,
@@ -26,13 +28,13 @@ from spinescore.core.reporting.tables import head_row
 from spinescore.domain import Result
 
 STANDARDISED_RATE = "standardised_rate_per_1000_py"
-STANDARDISED = (
-    " Standardised for age band and sex to the person-years of all groups together, with gamma intervals: "
-    "compares groups within a cohort, not cohorts."
+STANDARDISED = marked(
+    " Standardised for age band and sex to the person-years of all groups together, with "
+    "gamma intervals: compares groups within a cohort, not cohorts."
 )
 SAMPLE_TITLES = {
-    "own_n": "each model on its own complete cases",
-    "common_n": "all models on the complete cases common to them",
+    "own_n": marked("each model on its own complete cases"),
+    "common_n": marked("all models on the complete cases common to them"),
 }
 
 
@@ -47,21 +49,32 @@ def incidence_table(material: Material) -> Table:
     horizon = material.study.analysis.horizons_years[0]
     standardised = _has_standardised(material)
     columns = (
-        Column(label="PAD group", align="left"),
+        Column(label=_("PAD group"), align="left"),
         Column(label="n"),
-        Column(label="Events"),
-        Column(label="Person-years"),
-        Column(label=f"Rate per 1,000 person-years ({material.level_percent} CI)"),
-        *([Column(label=f"Standardised rate ({material.level_percent} CI)")] if standardised else []),
-        Column(label=f"Risk at {horizon:g} years, % ({material.level_percent} CI)"),
+        Column(label=_("Events")),
+        Column(label=_("Person-years")),
+        Column(label=_("Rate per 1,000 person-years ({level} CI)").format(level=material.level_percent)),
+        *(
+            [Column(label=_("Standardised rate ({level} CI)").format(level=material.level_percent))]
+            if standardised
+            else []
+        ),
+        Column(
+            label=_("Risk at {horizon:g} years, % ({level} CI)").format(
+                horizon=horizon, level=material.level_percent
+            )
+        ),
     )
     return Table(
         key="incidence",
-        title="Incidence by group of predicted age difference",
+        title=_("Incidence by group of predicted age difference"),
         columns=columns,
         rows=tuple(rows),
-        caption="Crude rates with exact Poisson intervals. Risk: cumulative incidence (Aalen-Johansen) where "
-        f"an event competes; survival (Kaplan-Meier) where none does, marked S.{STANDARDISED * standardised}",
+        caption=_(
+            "Crude rates with exact Poisson intervals. Risk: cumulative incidence (Aalen-Johansen) "
+            "where an event competes; survival (Kaplan-Meier) where none does, marked "
+            "S.{standardised}"
+        ).format(standardised=_(STANDARDISED) if standardised else ""),
     )
 
 
@@ -75,7 +88,7 @@ def _incidence_row(material: Material, cohort: str, endpoint: str, group: str | 
     )
     years = None if found is None else found.person_years
     cells = (
-        Cell(text="All" if group is None else material.group_title(cohort, group)),
+        Cell(text=_("All") if group is None else material.group_title(cohort, group)),
         Cell(text=format_count(found.n if found else None)),
         Cell(text=format_count(found.events if found else None)),
         Cell(text=DASH if years is None else f"{years:,.0f}"),
@@ -138,24 +151,25 @@ def follow_up_table(material: Material) -> Table:
                 Cell(text=material.endpoint_title(endpoint)),
                 Cell(text=format_count(found.n if found else None)),
                 estimate_cell(found, "years"),
-                Cell(text="Gray" if material.competing(endpoint) else "log-rank"),
+                Cell(text=_("Gray") if material.competing(endpoint) else "log-rank"),
                 p_cell(test),
             )
             rows.append(Row(cells=cells, kind="indent"))
     columns = (
-        Column(label="Endpoint", align="left"),
+        Column(label=_("Endpoint"), align="left"),
         Column(label="n"),
-        Column(label=f"Median follow-up, years ({material.level_percent} CI)"),
-        Column(label="Test between PAD groups", align="left"),
+        Column(label=_("Median follow-up, years ({level} CI)").format(level=material.level_percent)),
+        Column(label=_("Test between PAD groups"), align="left"),
         Column(label="p"),
     )
     return Table(
         key="follow-up",
-        title="Length of follow-up, and difference between groups of predicted age difference",
+        title=_("Length of follow-up, and difference between groups of predicted age difference"),
         columns=columns,
         rows=tuple(rows),
-        caption="Median follow-up by reverse Kaplan-Meier; competing events end follow-up. Tests are "
-        "unadjusted.",
+        caption=_(
+            "Median follow-up by reverse Kaplan-Meier; competing events end follow-up. Tests are unadjusted."
+        ),
     )
 
 
@@ -166,20 +180,26 @@ def hazard_ratio_table(material: Material, sample: str) -> Table:
         rows.append(head_row(material.cohort_title(cohort)))
         rows.extend(_hazard_rows(material, cohort, sample))
     columns = (
-        Column(label="Outcome", align="left"),
-        Column(label="SD, years"),
+        Column(label=_("Outcome"), align="left"),
+        Column(label=_("SD, years")),
         *(
-            Column(label=model, spanner=f"HR per SD of PAD ({material.level_percent} CI)")
+            Column(
+                label=model, spanner=_("HR per SD of PAD ({level} CI)").format(level=material.level_percent)
+            )
             for model in material.models
         ),
     )
     terms = "; ".join(f"{m}: {', '.join(_terms(material, m))}" for m in material.models)
     return Table(
         key=f"hazard-ratios-{sample.replace('_', '-')}",
-        title=f"Hazard ratio per SD of predicted age difference, {SAMPLE_TITLES[sample]}",
+        title=_("Hazard ratio per SD of predicted age difference, {sample}").format(
+            sample=_(SAMPLE_TITLES[sample])
+        ),
         columns=columns,
         rows=tuple(rows),
-        caption=f"Below each hazard ratio: events / n and p (Wald). Cause-specific Cox models. {terms}.",
+        caption=_(
+            "Below each hazard ratio: events / n and p (Wald). Cause-specific Cox models. {terms}."
+        ).format(terms=terms),
     )
 
 
@@ -244,7 +264,7 @@ def predictor_table(material: Material, endpoint: str, model: str) -> Table:
                 continue
             spread = DASH if per_sd.scale is None else format_number(per_sd.scale, 1)
             cells = (
-                Cell(text=title),
+                Cell(text=_(title)),
                 Cell(text=events_of(per_sd)),
                 Cell(text=spread),
                 estimate_cell(per_sd, "ratio"),
@@ -254,21 +274,25 @@ def predictor_table(material: Material, endpoint: str, model: str) -> Table:
             rows.append(Row(cells=cells, kind="indent"))
     level = material.level_percent
     columns = (
-        Column(label="Predictor", align="left"),
-        Column(label="Events / n"),
-        Column(label="SD, years"),
-        Column(label=f"HR per SD ({level} CI)"),
-        Column(label=f"HR per year ({level} CI)"),
+        Column(label=_("Predictor"), align="left"),
+        Column(label=_("Events / n")),
+        Column(label=_("SD, years")),
+        Column(label=_("HR per SD ({level} CI)").format(level=level)),
+        Column(label=_("HR per year ({level} CI)").format(level=level)),
         Column(label="p"),
     )
     return Table(
         key="predictors",
-        title=f"{material.endpoint_title(endpoint)}: hazard ratios of ages and age differences, {model}",
+        title=_("{endpoint}: hazard ratios of ages and age differences, {model}").format(
+            endpoint=material.endpoint_title(endpoint), model=model
+        ),
         columns=columns,
         rows=tuple(rows),
-        caption=f"{model}: {', '.join(_terms(material, model))}; chronological age replaces age in its own "
-        "row. With age in the model, the ratio per year is the same for spine age, raw PAD and "
-        "Beheshti-corrected PAD; the ratios per SD differ by the SD alone.",
+        caption=_(
+            "{model}: {terms}; chronological age replaces age in its own row. With age in the "
+            "model, the ratio per year is the same for spine age, raw PAD and Beheshti-corrected "
+            "PAD; the ratios per SD differ by the SD alone."
+        ).format(model=model, terms=", ".join(_terms(material, model))),
     )
 
 
@@ -296,18 +320,20 @@ def category_table(material: Material) -> Table:
                 cells = [estimate_cell(row, "ratio", detail=events_of(row)) for row in found]
                 trend = _pad_row(material, cohort, endpoint, endpoint, model, "own_n", "hr_trend")
                 rows.append(Row(cells=(Cell(text=model), *cells, p_cell(trend)), kind="indent"))
-    spanner = f"Hazard ratio ({material.level_percent} CI)"
+    spanner = _("Hazard ratio ({level} CI)").format(level=material.level_percent)
     return Table(
         key="categories",
-        title="Hazard ratios of groups of predicted age difference",
+        title=_("Hazard ratios of groups of predicted age difference"),
         columns=(
-            Column(label="Model", align="left"),
+            Column(label=_("Model"), align="left"),
             *(Column(label=group, spanner=spanner) for group in groups),
-            Column(label="p for trend"),
+            Column(label=_("p for trend")),
         ),
         rows=tuple(rows),
-        caption="Below each ratio: events / n of the group. Trend: Wald test of the group number. "
-        "Each model on its own complete cases.",
+        caption=_(
+            "Below each ratio: events / n of the group. Trend: Wald test of the group number. Each "
+            "model on its own complete cases."
+        ),
     )
 
 
@@ -320,8 +346,9 @@ def competing_table(material: Material) -> Table | None:
             if cause is None:
                 continue
             found = [_pad_row(material, cohort, endpoint, cause, model, "own_n") for model in material.models]
-            title = (
-                f"{material.endpoint_title(cause)} before {in_sentence(material.endpoint_title(endpoint))}"
+            title = _("{endpoint} before {endpoint2}").format(
+                endpoint=material.endpoint_title(cause),
+                endpoint2=in_sentence(material.endpoint_title(endpoint)),
             )
             cells = [estimate_cell(row, "ratio", detail=_counts_and_p(row)) for row in found]
             rows.append(Row(cells=(Cell(text=cohort), Cell(text=title), *cells)))
@@ -329,14 +356,14 @@ def competing_table(material: Material) -> Table | None:
         return None
     return Table(
         key="competing",
-        title="Competing events: cause-specific hazard ratio per SD of predicted age difference",
+        title=_("Competing events: cause-specific hazard ratio per SD of predicted age difference"),
         columns=(
-            Column(label="Cohort", align="left"),
-            Column(label="Competing event", align="left"),
+            Column(label=_("Cohort"), align="left"),
+            Column(label=_("Competing event"), align="left"),
             *(Column(label=model) for model in material.models),
         ),
         rows=tuple(rows),
-        caption="Each model on its own complete cases; below each ratio: events / n and p (Wald).",
+        caption=_("Each model on its own complete cases; below each ratio: events / n and p (Wald)."),
     )
 
 
@@ -347,23 +374,28 @@ def covariate_table(material: Material, endpoint: str) -> Table:
         rows.append(head_row(material.cohort_title(cohort)))
         main = [_pad_row(material, cohort, endpoint, endpoint, model, "own_n") for model in material.models]
         scale = next((row.scale for row in main if row is not None and row.scale is not None), None)
-        unit = "" if scale is None else f", per SD ({format_number(scale, 1)} years)"
-        title = Cell(text=f"{PREDICTOR_NAMES[material.pad(cohort)]}{unit}")
+        unit = "" if scale is None else _(", per SD ({scale} years)").format(scale=format_number(scale, 1))
+        title = Cell(text=f"{_(PREDICTOR_NAMES[material.pad(cohort)])}{unit}")
         rows.append(Row(cells=(title, *(estimate_cell(row, "ratio") for row in main)), kind="indent"))
         rows.extend(_covariate_rows(material, cohort, endpoint))
         counts = tuple(Cell(text=events_of(row)) for row in main)
-        rows.append(Row(cells=(Cell(text="Events / n"), *counts), kind="indent"))
-    spanner = f"Hazard ratio ({material.level_percent} CI)"
+        rows.append(Row(cells=(Cell(text=_("Events / n")), *counts), kind="indent"))
+    spanner = _("Hazard ratio ({level} CI)").format(level=material.level_percent)
     return Table(
         key="covariates",
-        title=f"{material.endpoint_title(endpoint)}: all coefficients of the models",
+        title=_("{endpoint}: all coefficients of the models").format(
+            endpoint=material.endpoint_title(endpoint)
+        ),
         columns=(
-            Column(label="Term", align="left"),
+            Column(label=_("Term"), align="left"),
             *(Column(label=m, spanner=spanner) for m in material.models),
         ),
         rows=tuple(rows),
-        caption="Coefficients of covariates are adjusted for one another and are not effects to be read by "
-        "themselves. Continuous covariates per unit; categorical ones against the reference level.",
+        caption=_(
+            "Coefficients of covariates are adjusted for one another and are not effects to be "
+            "read by themselves. Continuous covariates per unit; categorical ones against the "
+            "reference level."
+        ),
     )
 
 
@@ -388,7 +420,15 @@ def _term_level(material: Material, term: str, reference: str | None) -> str:
     name, sign, level = term.partition("=")
     title = material.term_title(name)
     if not sign:
-        return f"{title}, per year" if name == "age" else f"{title}, per unit"
+        return (
+            _("{title}, per year").format(title=title)
+            if name == "age"
+            else _("{title}, per unit").format(title=title)
+        )
     if level.removesuffix(".0") == "1" and (reference or "").removesuffix(".0") == "0":
-        return f"{title}, yes against no"
-    return f"{title}, {in_sentence(level_title(level))} against {in_sentence(level_title(reference or ''))}"
+        return _("{title}, yes against no").format(title=title)
+    return _("{title}, {level} against {reference}").format(
+        title=title,
+        level=in_sentence(level_title(level)),
+        reference=in_sentence(level_title(reference or "")),
+    )

@@ -17,18 +17,20 @@ from spinescore.core.reporting.formatting import (
     p_cell,
     value_cell,
 )
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import LEFT_TO_CALLER, PREDICTOR_NAMES, Material, level_title
 from spinescore.domain import Result
 
 ACCURACY_COLUMNS = (
-    ("mae", "MAE, years", "error"),
-    ("rmse", "RMSE, years", "error"),
-    ("mean_pad", "Mean PAD, years", "error"),
-    ("sd_pad", "SD of PAD, years", "error"),
+    ("mae", marked("MAE, years"), "error"),
+    ("rmse", marked("RMSE, years"), "error"),
+    ("mean_pad", marked("Mean PAD, years"), "error"),
+    ("sd_pad", marked("SD of PAD, years"), "error"),
     ("r", "r", "coefficient"),
     ("r2", "R²", "coefficient"),
     ("ccc", "CCC", "coefficient"),
-    ("slope", "Slope", "coefficient"),
+    ("slope", marked("Slope"), "coefficient"),
 )
 INTERVALS_PERCENT = (50, 80, 90, 95)
 
@@ -58,12 +60,12 @@ def endpoint_counts_table(material: Material) -> Table:
             )
             rows.append(Row(cells=cells, kind="indent"))
     columns = (
-        Column(label="Endpoint", align="left"),
-        Column(label="Analysed, n"),
-        Column(label="Left out, n", align="left"),
+        Column(label=_("Endpoint"), align="left"),
+        Column(label=_("Analysed, n")),
+        Column(label=_("Left out, n"), align="left"),
     )
     return Table(
-        key="endpoints", title="Subjects analysed for each endpoint", columns=columns, rows=tuple(rows)
+        key="endpoints", title=_("Subjects analysed for each endpoint"), columns=columns, rows=tuple(rows)
     )
 
 
@@ -75,23 +77,25 @@ def table_one(material: Material, cohort: str) -> Table:
     rows: list[Row] = []
     for term in terms:
         rows.extend(_variable_rows(material, cohort, term, groups))
-    spanner = f"{PREDICTOR_NAMES[material.pad(cohort)]}, groups"
+    spanner = _("{predictor}, groups").format(predictor=_(PREDICTOR_NAMES[material.pad(cohort)]))
     heads = []
     for group in groups:
         size = material.results.find(cohort, "table_one", "n", term="subjects", group=group)
         n = f"n = {format_count(size.value if size else None)}"
         if group == "overall":
-            heads.append(Column(label=f"All\n{n}"))
+            heads.append(Column(label=_("All\n{n}").format(n=n)))
         else:
             heads.append(Column(label=f"{material.group_title(cohort, group)}\n{n}", spanner=spanner))
     return Table(
         key=f"table-one-{make_key(cohort)}",
-        title=f"Characteristics of {cohort} by group of predicted age difference",
-        columns=(Column(label="", align="left"), *heads, Column(label="SMD"), Column(label="Missing")),
+        title=_("Characteristics of {cohort} by group of predicted age difference").format(cohort=cohort),
+        columns=(Column(label="", align="left"), *heads, Column(label=_("SMD")), Column(label=_("Missing"))),
         rows=tuple(rows),
-        caption="Mean (SD) and median (quartiles) for continuous variables, n (% of those known) for "
-        "categorical ones. SMD: standardised difference of the highest against the lowest group. Groups are "
-        "cut over the whole cohort.",
+        caption=_(
+            "Mean (SD) and median (quartiles) for continuous variables, n (% of those known) for "
+            "categorical ones. SMD: standardised difference of the highest against the lowest "
+            "group. Groups are cut over the whole cohort."
+        ),
     )
 
 
@@ -106,7 +110,7 @@ def _variable_rows(material: Material, cohort: str, term: str, groups: Sequence[
         yield Row(cells=(title, *means, *last))
         medians = tuple(_quartiles(material, cohort, term, group) for group in groups)
         yield Row(
-            cells=(Cell(text="median (quartiles)"), *medians, Cell(text=""), Cell(text="")), kind="indent"
+            cells=(Cell(text=_("median (quartiles)")), *medians, Cell(text=""), Cell(text="")), kind="indent"
         )
         return
     found = results.every(cohort, "table_one", "count", term=term, group="overall")
@@ -115,7 +119,7 @@ def _variable_rows(material: Material, cohort: str, term: str, groups: Sequence[
         counts = tuple(_count(material, cohort, term, levels[-1], group) for group in groups)
         yield Row(cells=(title, *counts, *last))
         return
-    empty = tuple(Cell(text="") for _ in groups)
+    empty = tuple(Cell(text="") for _group in groups)
     yield Row(cells=(title, *empty, *last))
     for level in levels:
         counts = tuple(_count(material, cohort, term, level, group) for group in groups)
@@ -139,7 +143,7 @@ def _quartiles(material: Material, cohort: str, term: str, group: str) -> Cell:
     if len(numbers) < 3:
         return Cell(text=DASH)
     median, low, high = (format_number(number, 1) for number in numbers)
-    join = " to " if numbers[1] < 0 else "–"
+    join = _(" to ") if numbers[1] < 0 else "–"
     return Cell(text=f"{median} ({low}{join}{high})")
 
 
@@ -160,16 +164,18 @@ def accuracy_table(material: Material) -> Table:
         rows.append(head_row(material.cohort_title(cohort)))
         for predictor in ("spine_age_raw", "spine_age_corrected"):
             if material.results.find(cohort, "accuracy", "mae", predictor=predictor):
-                rows.append(_accuracy_row(material, cohort, predictor, None, PREDICTOR_NAMES[predictor]))
+                rows.append(_accuracy_row(material, cohort, predictor, None, _(PREDICTOR_NAMES[predictor])))
     return Table(
         key="accuracy",
-        title="Accuracy of spine age against chronological age",
-        columns=_accuracy_heads("Age"),
+        title=_("Accuracy of spine age against chronological age"),
+        columns=_accuracy_heads(_("Age")),
         rows=tuple(rows),
-        caption=f"Estimate with {material.level_percent} confidence interval below where one is computed. "
-        "MAE: mean absolute error; PAD: predicted age difference, spine age minus chronological age; R²: "
-        "about the line of identity, may be negative; CCC: Lin's concordance correlation; slope: of spine "
-        "age on chronological age.",
+        caption=_(
+            "Estimate with {level} confidence interval below where one is computed. MAE: mean "
+            "absolute error; PAD: predicted age difference, spine age minus chronological age; R²: "
+            "about the line of identity, may be negative; CCC: Lin's concordance correlation; "
+            "slope: of spine age on chronological age."
+        ).format(level=material.level_percent),
     )
 
 
@@ -186,10 +192,10 @@ def accuracy_by_subgroup_table(material: Material) -> Table:
         rows.extend(_accuracy_row(material, cohort, "spine_age_raw", s, _subgroup_title(s)) for s in named)
     return Table(
         key="accuracy-subgroups",
-        title="Accuracy of raw spine age in subgroups",
-        columns=_accuracy_heads("Subgroup"),
+        title=_("Accuracy of raw spine age in subgroups"),
+        columns=_accuracy_heads(_("Subgroup")),
         rows=tuple(rows),
-        caption="Age bands include their lower bound and not their upper one.",
+        caption=_("Age bands include their lower bound and not their upper one."),
     )
 
 
@@ -208,16 +214,21 @@ def interval_coverage_table(material: Material) -> Table:
             rows.append(Row(cells=cells + tuple(_percent_cell(result) for result in found)))
     return Table(
         key="interval-coverage",
-        title="How often the age lies in the interval the network gives",
+        title=_("How often the age lies in the interval the network gives"),
         columns=(
-            Column(label="Cohort", align="left"),
+            Column(label=_("Cohort"), align="left"),
             Column(label="n"),
-            *(Column(label=f"{percent}% interval") for percent in INTERVALS_PERCENT),
+            *(
+                Column(label=_("{percent}% interval").format(percent=percent))
+                for percent in INTERVALS_PERCENT
+            ),
         ),
         rows=tuple(rows),
-        caption="Percentage of subjects whose chronological age lies in the central interval of their index "
-        f"image's age distribution, with Wilson's {material.level_percent} confidence interval. Less than "
-        "nominal: the network is surer of itself than its errors allow.",
+        caption=_(
+            "Percentage of subjects whose chronological age lies in the central interval of their "
+            "index image's age distribution, with Wilson's {level} confidence interval. Less than "
+            "nominal: the network is surer of itself than its errors allow."
+        ).format(level=material.level_percent),
     )
 
 
@@ -232,13 +243,13 @@ def _accuracy_heads(first: str) -> tuple[Column, ...]:
     return (
         Column(label=first, align="left"),
         Column(label="n"),
-        *(Column(label=head) for _, head, _ in ACCURACY_COLUMNS),
+        *(Column(label=_(head)) for _name, head, _quantity in ACCURACY_COLUMNS),
     )
 
 
 def _accuracy_row(material: Material, cohort: str, predictor: str, subgroup: str | None, title: str) -> Row:
     cells = [Cell(text=title)]
-    for statistic, _, quantity in ACCURACY_COLUMNS:
+    for statistic, _head, quantity in ACCURACY_COLUMNS:
         keys = {"predictor": predictor, "subgroup": subgroup}
         found = material.results.find(cohort, "accuracy", statistic, **keys)
         if statistic == "mae":
@@ -250,14 +261,14 @@ def _accuracy_row(material: Material, cohort: str, predictor: str, subgroup: str
 def stacked_cell(result: Result | None, quantity: str) -> Cell:
     """Return a cell with the interval below the estimate."""
     cell = estimate_cell(result, quantity)  # type: ignore[arg-type]
-    value, _, interval = cell.text.partition(" (")
+    value, _bracket, interval = cell.text.partition(" (")
     return Cell(text=value, detail=interval.removesuffix(")"), notes=cell.notes)
 
 
 def _subgroup_title(subgroup: str) -> str:
-    name, _, level = subgroup.partition("=")
+    name, _sign, level = subgroup.partition("=")
     if name == "age_band":
-        return f"Age {level.replace('-', '–')}"
+        return _("Age {replace}").format(replace=level.replace("-", "–"))
     return level_title(level) if name in {"sex", "kind"} else level
 
 
@@ -280,7 +291,7 @@ def auc_table(material: Material) -> Table:
                     continue
                 contrast = material.results.find(cohort, "auc_difference", "auc_difference", **keys)
                 cells = (
-                    Cell(text=PREDICTOR_NAMES[predictor]),
+                    Cell(text=_(PREDICTOR_NAMES[predictor])),
                     Cell(text=events_of(found)),
                     estimate_cell(found, "index"),
                     estimate_cell(contrast, "difference") if contrast else Cell(text=""),
@@ -288,19 +299,24 @@ def auc_table(material: Material) -> Table:
                 )
                 rows.append(Row(cells=cells, kind="indent"))
     columns = (
-        Column(label="Predictor", align="left"),
-        Column(label="Cases / n"),
-        Column(label=f"AUC ({material.level_percent} CI)"),
-        Column(label=f"Difference from chronological age ({material.level_percent} CI)"),
+        Column(label=_("Predictor"), align="left"),
+        Column(label=_("Cases / n")),
+        Column(label=_("AUC ({level} CI)").format(level=material.level_percent)),
+        Column(
+            label=_("Difference from chronological age ({level} CI)").format(level=material.level_percent)
+        ),
         Column(label="p"),
     )
     return Table(
         key="auc",
-        title="Discrimination of prevalent disease",
+        title=_("Discrimination of prevalent disease"),
         columns=columns,
         rows=tuple(rows),
-        caption="Empirical area with DeLong's interval; the difference and its p are from the paired DeLong "
-        "test on the same subjects. Higher is taken to mean disease, so an area may be below 0.5.",
+        caption=_(
+            "Empirical area with DeLong's interval; the difference and its p are from the paired "
+            "DeLong test on the same subjects. Higher is taken to mean disease, so an area may be "
+            "below 0.5."
+        ),
     )
 
 
@@ -314,23 +330,25 @@ def fitted_auc_table(material: Material) -> Table:
                 rows.append(_fitted_row(material, cohort, endpoint, model))
     level = material.level_percent
     columns = (
-        Column(label="Model", align="left"),
-        Column(label="Cases / n"),
-        Column(label="SD, years"),
-        Column(label=f"OR per SD of PAD ({level} CI)"),
-        Column(label="AUC without PAD"),
-        Column(label="AUC with PAD"),
-        Column(label=f"Difference ({level} CI)"),
+        Column(label=_("Model"), align="left"),
+        Column(label=_("Cases / n")),
+        Column(label=_("SD, years")),
+        Column(label=_("OR per SD of PAD ({level} CI)").format(level=level)),
+        Column(label=_("AUC without PAD")),
+        Column(label=_("AUC with PAD")),
+        Column(label=_("Difference ({level} CI)").format(level=level)),
         Column(label="p (LR)"),
     )
     return Table(
         key="fitted-auc",
-        title="Logistic models of prevalent disease without and with predicted age difference",
+        title=_("Logistic models of prevalent disease without and with predicted age difference"),
         columns=columns,
         rows=tuple(rows),
-        caption="Areas are apparent: fitted and judged on the same subjects, so they flatter the larger "
-        "model. The likelihood-ratio test is on the complete cases common to all models; no DeLong p is "
-        "given for nested models.",
+        caption=_(
+            "Areas are apparent: fitted and judged on the same subjects, so they flatter the "
+            "larger model. The likelihood-ratio test is on the complete cases common to all "
+            "models; no DeLong p is given for nested models."
+        ),
     )
 
 

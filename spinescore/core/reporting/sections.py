@@ -7,6 +7,7 @@ from collections.abc import Callable
 from spinescore.core.reporting import check_tables, tables
 from spinescore.core.reporting import survival_tables as survival
 from spinescore.core.reporting.attrition_flow import attrition_flow
+from spinescore.core.reporting.checklist_section import checklist_section
 from spinescore.core.reporting.competing_tables import fine_gray_table, restricted_mean_table
 from spinescore.core.reporting.curve_section import curve_section
 from spinescore.core.reporting.cutoff_section import cutoff_section
@@ -62,7 +63,8 @@ ACCURACY_WARNING = (
 def build_report(material: Material) -> Report:
     """Put everything into words, tables and figures, in order, numbered."""
     with unchecked_charts():
-        sections = [make(material) for make in SECTIONS]
+        made = [make(material) for make in SECTIONS]
+    sections = [section for section in made if section.blocks]
     banner, detail = banner_of(material)
     report = Report(
         title=material.study.study.title,
@@ -71,7 +73,7 @@ def build_report(material: Material) -> Report:
         banner_detail=detail,
         running_head=banner,
         facts=cover_facts(material),
-        sections=tuple(section for section in sections if section.blocks),
+        sections=(*sections, checklist_section(material, sections)),
     )
     return number_report(report)
 

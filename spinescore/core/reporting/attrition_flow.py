@@ -8,6 +8,7 @@ from spinescore.core.reporting.document import Flow, FlowChart, FlowExit, FlowSt
 from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import Material
+from spinescore.core.reporting.stored_words import count_text, stored_text
 
 TABLE_UNIT = "table rows"  # these steps count from the follow-up table to the images
 CAPTION = marked(
@@ -52,7 +53,7 @@ def attrition_flow(material: Material) -> Flow:
 def _read_steps(rows: pl.DataFrame) -> tuple[FlowStep, ...]:
     """Return the boxes of the steps that are of no endpoint, in order."""
     steps = rows.filter(pl.col("endpoint").is_null()).group_by("step", maintain_order=True)
-    return tuple(_read_step(_capitalise(str(name[0])), own) for name, own in steps)
+    return tuple(_read_step(_capitalise(stored_text(str(name[0]))), own) for name, own in steps)
 
 
 def _read_step(label: str, rows: pl.DataFrame) -> FlowStep:
@@ -64,26 +65,15 @@ def _read_step(label: str, rows: pl.DataFrame) -> FlowStep:
     )
     return FlowStep(
         label=label,
-        remaining=_count(rows["n_remaining"][-1], unit),
-        exit=FlowExit(total=_count(int(out["n_excluded"].sum()), out["unit"][-1]), reasons=reasons)
+        remaining=count_text(rows["n_remaining"][-1], unit),
+        exit=FlowExit(total=count_text(int(out["n_excluded"].sum()), out["unit"][-1]), reasons=reasons)
         if reasons
         else None,
     )
 
 
-def _count(n: int, unit: str | None) -> str:
-    """Return a number with its unit.
-
-    >>> _count(1, "files"), _count(1200, "subjects"), _count(3, None)
-    ('1 file', '1,200 subjects', '3')
-    """
-    if unit is None:
-        return f"{n:,}"
-    return f"{n:,} {unit.removesuffix('s') if n == 1 else unit}"
-
-
 def _reason_text(reason: str) -> str:
-    return reason.replace("_", " ") or "left"
+    return stored_text(reason.replace("_", " ") or "left")
 
 
 def _capitalise(text: str) -> str:

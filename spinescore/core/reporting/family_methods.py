@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from spinescore.core.reporting.language import marked
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import marked, ngettext
 from spinescore.core.reporting.material import Material
 from spinescore.domain import Result
 
@@ -275,7 +276,7 @@ def family_methods(material: Material, first: int) -> tuple[str, tuple[str, ...]
     for family in FAMILIES:
         if any(_belongs(result, family) for result in material.results):
             cited = [f"[{numbers.setdefault(text, first + len(numbers))}]" for text in family.references]
-            sentences.append(family.sentence.format(*cited, **_settings(material)))
+            sentences.append(_(family.sentence).format(*cited, **_settings(material)))
     return " ".join(sentences), tuple(numbers)
 
 
@@ -292,5 +293,7 @@ def _settings(material: Material) -> dict[str, str]:
         "knots": f"{analysis.knots}",
         "bootstraps": f"{analysis.bootstraps:,}",
         "imputations": f"{analysis.imputations:,}",
-        "landmarks": f"{', '.join(years)} {'year' if years == ['1'] else 'years'}",
+        "landmarks": ngettext("{years} year", "{years} years", 1 if years == ["1"] else 2).format(
+            years=", ".join(years)
+        ),
     }

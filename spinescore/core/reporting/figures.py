@@ -124,7 +124,7 @@ def _scatter_panel(material: Material, cohort: str, predictor: str, domain: list
     ends = values_of([{"age": value, "spine": value} for value in domain])
     identity = alt.Chart(ends).mark_line(color=theme.MUTED, strokeDash=[4, 3], strokeWidth=1)
     layers = [cloud, identity.encode(x=x, y=y), *_fitted_line(material, cohort, predictor, x, y)]
-    kind = "raw" if predictor == "spine_age_raw" else "corrected"
+    kind = _("raw") if predictor == "spine_age_raw" else _("corrected")
     title = alt.TitleParams(
         text=f"{cohort}: {kind} (n = {points.height:,})", subtitle=_fit_text(material, cohort, predictor)
     )

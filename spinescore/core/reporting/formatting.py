@@ -14,6 +14,7 @@ from typing import Literal
 from spinescore.core.reporting.document import Cell
 from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.language import marked
+from spinescore.core.reporting.stored_words import stored_text
 from spinescore.domain import Result
 
 DASH = "–"
@@ -155,7 +156,7 @@ def format_estimate(result: Result, quantity: Quantity) -> str:
 def describe_cautions(result: Result) -> tuple[str, ...]:
     """Return what a reader must know of a number: why it is missing, or its flags in words."""
     if result.status != "ok":
-        reason = result.note or _("no reason recorded")
+        reason = stored_text(result.note or "no reason recorded")
         kind = _("suppressed") if result.status == "suppressed" else _("not estimable")
         return (f"{kind}: {reason}",)
     return tuple(_(FLAG_TEXT[flag]) for flag in result.flags if flag in FLAG_TEXT)

@@ -42,6 +42,11 @@ def marked(message: str) -> str:
     return message
 
 
+def marked_plural(singular: str, plural: str) -> tuple[str, str]:
+    """Mark both forms of a text of a module's constant; they are translated where they are used."""
+    return singular, plural
+
+
 @contextmanager
 def written_in(catalogue: NullTranslations) -> Iterator[None]:
     """Write texts in a catalogue's language within the block."""

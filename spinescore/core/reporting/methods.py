@@ -54,6 +54,20 @@ PAD_MEANS = marked(
     "predicted age difference (PAD) is spine age minus chronological age, positive where "
     "the spine looks older than its owner."
 )
+INDEX_TEXTS = {
+    "mean": (
+        marked("A subject's spine age is the mean over the images of the earliest qualifying day."),
+        marked("A subject's spine age is the mean over the ages of the earliest qualifying day."),
+    ),
+    "first": (
+        marked("The first qualifying image of each subject was used."),
+        marked("The first qualifying age of each subject was used."),
+    ),
+    "last": (
+        marked("The last qualifying image of each subject was used."),
+        marked("The last qualifying age of each subject was used."),
+    ),
+}
 LIMITS = (
     marked(
         "Predicted age difference carries the model's error beside whatever the spine has to "
@@ -166,7 +180,7 @@ def _images_text(material: Material) -> str:
         classes=classes,
         data=data,
         pad=_(PAD_MEANS),
-        index=_index_text(material.study.images.index_image, "image"),
+        index=_index_text(material.study.images.index_image, imported=False),
     )
 
 
@@ -191,16 +205,13 @@ def _imported_text(material: Material) -> str:
         file_sha256=origin["file_sha256"],
         age=age,
         pad=_(PAD_MEANS),
-        index=_index_text(material.study.images.index_image, "age"),
+        index=_index_text(material.study.images.index_image, imported=True),
     )
 
 
-def _index_text(rule: str, unit: str) -> str:
-    if rule == "mean":
-        return _("A subject's spine age is the mean over the {unit}s of the earliest qualifying day.").format(
-            unit=unit
-        )
-    return _("The {rule} qualifying {unit} of each subject was used.").format(rule=rule, unit=unit)
+def _index_text(rule: str, *, imported: bool) -> str:
+    of_images, of_ages = INDEX_TEXTS[rule]
+    return _(of_ages if imported else of_images)
 
 
 def _correction_text(material: Material) -> str:
@@ -215,8 +226,15 @@ def _correction_text(material: Material) -> str:
             )
         note = describe_fit(c)
         parts.append(
-            f"{level_title(c['kind'])}: {c['n_reference']:,} subjects of {c['reference_cohort']}, aged "
-            f"{c['age_min']:.0f} to {c['age_max']:.0f}{line}{f', {note}' if note else ''}"
+            _("{kind}: {n:,} subjects of {cohort}, aged {youngest:.0f} to {oldest:.0f}{line}{note}").format(
+                kind=level_title(c["kind"]),
+                n=c["n_reference"],
+                cohort=c["reference_cohort"],
+                youngest=c["age_min"],
+                oldest=c["age_max"],
+                line=line,
+                note=f", {note}" if note else "",
+            )
         )
     method = _(CORRECTION_NAMES.get(material.corrections[0]["method"], ""))
     return _(

@@ -9,6 +9,7 @@ from spinescore.core.reporting.formatting import describe_cautions, estimate_cel
 from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import Material
+from spinescore.core.reporting.stored_words import stored_text
 from spinescore.core.reporting.tables import head_row
 from spinescore.domain import Result
 
@@ -68,7 +69,7 @@ def _family_rows(material: Material, family: str) -> Iterator[Row]:
         for cohort in material.cohorts
         for row in material.results.every(cohort, "multiplicity", "p_adjusted", **keys)
     ]
-    counted = next((row.note for _, row in found if row.note), None)
+    counted = next((stored_text(row.note) for _, row in found if row.note), None)
     yield head_row(
         _("Family: {family} ({counted})").format(family=family, counted=counted)
         if counted

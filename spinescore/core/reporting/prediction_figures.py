@@ -124,7 +124,7 @@ def _lines(own: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
     for name, mask in masks.items():
         points = own.filter(mask).unique("x").sort("x").select("x", "y")
         if points.height:
-            lines[name] = [{"x": compact(x), "y": compact(y), "rule": name} for x, y in points.iter_rows()]
+            lines[name] = [{"x": compact(x), "y": compact(y), "rule": _(name)} for x, y in points.iter_rows()]
     return lines
 
 
@@ -156,7 +156,7 @@ def _key(names: Sequence[str], left: float) -> list[Any]:
         start, at = left * theme.PANEL_WIDTH, 6 + 14 * i
         ends = alt.Chart(values_of([{}])).mark_rule(color=colour, strokeDash=dash, strokeWidth=1.8)
         ends = ends.encode(x=alt.value(start), x2=alt.value(start + 22), y=alt.value(at), y2=alt.value(at))
-        text = alt.Chart(values_of([{"label": name}]))
+        text = alt.Chart(values_of([{"label": _(name)}]))
         text = text.mark_text(align="left", baseline="middle", fontSize=theme.SMALL, color=theme.INK)
         layers += [ends, text.encode(x=alt.value(start + 27), y=alt.value(at), text="label:N")]
     return layers

@@ -15,7 +15,7 @@ from spinescore.core.reporting.formatting import (
     value_cell,
 )
 from spinescore.core.reporting.language import gettext as _
-from spinescore.core.reporting.language import gettexts, marked
+from spinescore.core.reporting.language import gettexts, marked, ngettext
 from spinescore.core.reporting.material import PREDICTOR_NAMES, Material, level_title
 from spinescore.core.reporting.repeated_figures import agreement_figure, change_figure
 from spinescore.core.reporting.survival_tables import as_percent
@@ -99,7 +99,6 @@ def _has_repeats(material: Material, cohort: str, kind: str) -> bool:
 
 
 def _nothing_text(material: Material) -> str:
-    what = "image" if material.imported is None else "age"
     copies = sum(
         _count(material, c, kind, "n_identical_images")
         for c in material.cohorts
@@ -107,16 +106,23 @@ def _nothing_text(material: Material) -> str:
     )
     aside = ""
     if copies:
-        were = (
-            _("1 further image was a copy")
-            if copies == 1
-            else _("{copies:,} further images were copies").format(copies=copies)
+        aside = ngettext(
+            " ({n:,} further image was a copy of another of the same subject)",
+            " ({n:,} further images were copies of another of the same subject)",
+            copies,
+        ).format(n=copies)
+    text = (
+        _(
+            "No subject of these cohorts has two images of one kind{aside}, so neither the measurement "
+            "error of spine age nor its change over time could be estimated."
         )
-        aside = _(" ({were} of another of the same subject)").format(were=were)
-    return _(
-        "No subject of these cohorts has two {what}s of one kind{aside}, so neither the "
-        "measurement error of spine age nor its change over time could be estimated."
-    ).format(what=what, aside=aside)
+        if material.imported is None
+        else _(
+            "No subject of these cohorts has two ages of one kind{aside}, so neither the measurement "
+            "error of spine age nor its change over time could be estimated."
+        )
+    )
+    return text.format(aside=aside)
 
 
 def _reading_text(material: Material) -> str:

@@ -18,6 +18,7 @@ from spinescore.core.reporting.formatting import (
 from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.language import marked, ngettext
 from spinescore.core.reporting.material import Material, in_sentence
+from spinescore.core.reporting.stored_words import stored_text
 from spinescore.core.reporting.tables import head_row
 from spinescore.domain import Result
 
@@ -218,7 +219,7 @@ def _differs(material: Material, cohort: str, version: Version) -> str:
     assumption, row = version
     parts = [_(assumption.differs)]
     if row.status == "ok" and row.note and row.variant != "age_spline":
-        parts.append(row.note)
+        parts.append(stored_text(row.note))
     if row.variant == "imputed":
         keys = {"endpoint": row.endpoint, "model": row.model, "predictor": row.predictor}
         fmi = material.results.find(cohort, row.analysis, "fmi", variant="imputed", **keys)

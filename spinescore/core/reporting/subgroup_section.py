@@ -19,6 +19,8 @@ from spinescore.core.reporting.formatting import (
 from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import LEFT_TO_CALLER, Material, in_sentence, level_title
+from spinescore.core.reporting.prediction_tables import VALIDATIONS
+from spinescore.core.reporting.stored_words import stored_text
 from spinescore.core.reporting.survival_tables import as_percent
 from spinescore.core.reporting.tables import head_row, stacked_cell
 from spinescore.domain import Result
@@ -152,7 +154,7 @@ def _test_cell(test: Result | None) -> Cell:
         return Cell(text="")
     notes = describe_cautions(test)
     if test.status == "ok" and test.note:
-        notes = (*notes, test.note)
+        notes = (*notes, stored_text(test.note))
     p = DASH if test.p_value is None else state_p(test.p_value)
     return Cell(text=_("interaction {p}").format(p=p), notes=notes)
 
@@ -201,7 +203,7 @@ def _judged_rows(material: Material, cohort: str, endpoint: str, validation: str
     if found:
         horizon = found[0].horizon_years
         until = "" if horizon is None else _(" at {horizon:g} years").format(horizon=horizon)
-        yield head_row(f"{material.endpoint_title(endpoint)}{until}: {cohort}, {validation}")
+        yield head_row(f"{material.endpoint_title(endpoint)}{until}: {cohort}, {_(VALIDATIONS[validation])}")
     for row in found:
         yield _judged_row(material, cohort, row, {**keys, "subgroup": row.subgroup})
 

@@ -30,6 +30,7 @@ from spinescore.core.reporting.material import (
     in_sentence,
     level_title,
 )
+from spinescore.core.reporting.stored_words import stored_text
 from spinescore.domain import Result
 
 PH_ALARM = 0.05
@@ -121,19 +122,27 @@ def answer_text(material: Material, cohort: str) -> str:
     if found is None or found.endpoint is None or found.model is None:
         return ""
     endpoint = in_sentence(material.endpoint_title(found.endpoint))
-    kind = "corrected" if found.predictor == "pad_corrected" else "raw"
+    kind = _("corrected") if found.predictor == "pad_corrected" else _("raw")
     if found.value is None or found.lower is None or found.upper is None:
         return _("{cohort}: the hazard ratio for {endpoint} could not be estimated ({note}).").format(
-            cohort=cohort, endpoint=endpoint, note=found.note
+            cohort=cohort, endpoint=endpoint, note=stored_text(found.note or "")
         )
     holds = found.lower <= 1 <= found.upper
-    return (
-        f"{cohort}: one SD of {kind} PAD ({_years(found.scale)}) went with a hazard ratio of "
-        f"{format_value(found.value, 'ratio')} for {endpoint} ({material.level_percent} CI "
-        f"{format_range(found.lower, found.upper, 'ratio')}; {state_p(found.p_value)}; "
-        f"{found.model}: "
-        f"{', '.join(in_sentence(material.term_title(t)) for t in material.study.models[found.model])}); the "
-        f"interval {'includes' if holds else 'excludes'} 1."
+    return _(
+        "{cohort}: one SD of {kind} PAD ({sd}) went with a hazard ratio of {ratio} for {endpoint} "
+        "({level} CI {interval}; {p}; {model}: {terms}); {verdict}."
+    ).format(
+        cohort=cohort,
+        kind=kind,
+        sd=_years(found.scale),
+        ratio=format_value(found.value, "ratio"),
+        endpoint=endpoint,
+        level=material.level_percent,
+        interval=format_range(found.lower, found.upper, "ratio"),
+        p=state_p(found.p_value),
+        model=found.model,
+        terms=", ".join(in_sentence(material.term_title(t)) for t in material.study.models[found.model]),
+        verdict=_("the interval includes 1") if holds else _("the interval excludes 1"),
     )
 
 

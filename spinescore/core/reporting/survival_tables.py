@@ -151,7 +151,7 @@ def follow_up_table(material: Material) -> Table:
                 Cell(text=material.endpoint_title(endpoint)),
                 Cell(text=format_count(found.n if found else None)),
                 estimate_cell(found, "years"),
-                Cell(text=_("Gray") if material.competing(endpoint) else "log-rank"),
+                Cell(text=_("Gray") if material.competing(endpoint) else _("log-rank")),
                 p_cell(test),
             )
             rows.append(Row(cells=cells, kind="indent"))

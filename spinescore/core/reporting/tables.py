@@ -20,6 +20,7 @@ from spinescore.core.reporting.formatting import (
 from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import LEFT_TO_CALLER, PREDICTOR_NAMES, Material, level_title
+from spinescore.core.reporting.stored_words import stored_text
 from spinescore.domain import Result
 
 ACCURACY_COLUMNS = (
@@ -52,11 +53,11 @@ def endpoint_counts_table(material: Material) -> Table:
             if steps.is_empty():
                 continue
             pairs = steps.select("reason", "n_excluded").iter_rows()
-            left = [f"{reason} {n:,}" for reason, n in pairs if n]
+            left = [f"{stored_text(reason)} {n:,}" for reason, n in pairs if n]
             cells = (
                 Cell(text=material.endpoint_title(endpoint)),
                 Cell(text=format_count(steps["n_remaining"][-1])),
-                Cell(text="; ".join(left) or "nobody"),
+                Cell(text="; ".join(left) or _("nobody")),
             )
             rows.append(Row(cells=cells, kind="indent"))
     columns = (

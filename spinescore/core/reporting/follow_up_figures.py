@@ -75,7 +75,7 @@ def incidence_figure(material: Material, endpoint: str) -> Figure | None:
         title=_("{title}: {what} by group of predicted age difference").format(title=title, what=what),
         caption=_(
             "{how} Bands: {level} confidence intervals. Lines are drawn while at least {n} subjects are at "
-            "risk in every group. Below: numbers at risk by group{axis}. {groups}"
+            "risk in every group. Below: numbers at risk and cumulative events by group{axis}. {groups}"
         ).format(
             how=how,
             level=material.level_percent,
@@ -85,7 +85,7 @@ def incidence_figure(material: Material, endpoint: str) -> Figure | None:
         ),
         alt=_(
             "{what} of {title} over years of follow-up by group of predicted age difference, one "
-            "panel per cohort, with numbers at risk below."
+            "panel per cohort, with numbers at risk and cumulative events below."
         ).format(what=what.capitalize(), title=in_sentence(title)),
         spec=theme.finish(theme.beside(*panels)),
     )
@@ -193,7 +193,7 @@ def _words(material: Material, competing: str | None) -> tuple[str, str]:
         return _("cumulative incidence"), _(
             "Aalen-Johansen estimate with {rival} as the competing event."
         ).format(rival=rival)
-    return "survival", _("Kaplan-Meier estimate.")
+    return _("survival"), _("Kaplan-Meier estimate.")
 
 
 def _group_key(material: Material, cohorts: Sequence[str]) -> str:
@@ -203,8 +203,9 @@ def _group_key(material: Material, cohorts: Sequence[str]) -> str:
             f"{group} {material.group_range(cohort, group)}".strip() for group in material.groups(cohort)
         )
         parts.append(f"{cohort}: {', '.join(groups)}")
-    kind = "corrected" if all(material.pad(c) == "pad_corrected" for c in cohorts) else "raw"
-    caution = material.correction_caution if kind == "corrected" else ""
+    corrected = all(material.pad(c) == "pad_corrected" for c in cohorts)
+    kind = _("corrected") if corrected else _("raw")
+    caution = material.correction_caution if corrected else ""
     return _("Groups of {kind} PAD. {parts}.{caution}").format(
         kind=kind, parts="; ".join(parts), caution=caution
     )
@@ -234,8 +235,12 @@ def _incidence_panel(
     years = alt.Scale(domain=[0, last_year], nice=False)
     lines = _incidence_lines(own, groups, years, domain)
     top = theme.layered(*lines, width=theme.PANEL_WIDTH, height=PLOT_HEIGHT, title=cohort)
-    below = _risk_table(at_risk, groups, years, last_year)
-    return theme.below(top, below, spacing=8)
+    counted = [
+        _numbers_below(at_risk, column, head, groups, years)
+        for column, head in (("y", _("Number at risk")), ("cumulative_events", _("Cumulative events")))
+        if at_risk[column].is_not_null().any()
+    ]
+    return theme.below(top, *counted, spacing=8)
 
 
 def _last_year(at_risk: pl.DataFrame) -> int:
@@ -323,14 +328,15 @@ def _year_hints(own: pl.DataFrame, groups: list[str], x: Any, y: Any, last_year:
     return hints.encode(x=x, y=y, tooltip=tooltip)
 
 
-def _risk_table(at_risk: pl.DataFrame, groups: list[str], years: Any, last_year: int) -> Any:
+def _numbers_below(at_risk: pl.DataFrame, column: str, head: str, groups: list[str], years: Any) -> Any:
     import altair as alt
 
+    last_year = years.domain[1]
     step = max(1, math.ceil(last_year / 6))
-    shown = at_risk.filter((pl.col("x") <= last_year) & ((pl.col("x") % step) == 0))
+    shown = at_risk.filter((pl.col("x") <= last_year) & ((pl.col("x") % step) == 0)).drop_nulls(column)
     rows = [
         {"group": group, "x": x, "n": f"{int(n):,}"}
-        for group, x, n in shown.select("group", "x", "y").iter_rows()
+        for group, x, n in shown.select("group", "x", column).iter_rows()
     ]
     y = alt.Y(
         "group:N",
@@ -341,9 +347,7 @@ def _risk_table(at_risk: pl.DataFrame, groups: list[str], years: Any, last_year:
         ),
     )
     x = alt.X("x:Q", scale=years, axis=None)
-    title = alt.TitleParams(
-        text=_("Number at risk"), fontSize=theme.SMALL, fontWeight="normal", color=theme.MUTED, offset=3
-    )
+    title = alt.TitleParams(text=head, fontSize=theme.SMALL, fontWeight="normal", color=theme.MUTED, offset=3)
     text = alt.Chart(values_of(rows), title=title).mark_text(fontSize=theme.SMALL, color=theme.INK)
     return text.encode(x=x, y=y, text="n:N").properties(
         width=theme.PANEL_WIDTH, height=RISK_ROW * len(groups)

@@ -165,6 +165,13 @@ class Table:
     number: int = 0
 
     @property
+    def sortable(self) -> bool:
+        """Return whether rows may change places within their group: each says all of what it is about."""
+        data = [row for row in self.rows if row.kind != "group"]
+        alike = {row.kind for row in data} in ({"data"}, {"indent"})
+        return alike and len(data) > 2 and all(row.cells[0].text.strip() for row in data)
+
+    @property
     def spanners(self) -> tuple[Spanner, ...]:
         """Return the heads over the column heads, empty if no column has one."""
         if not any(column.spanner for column in self.columns):

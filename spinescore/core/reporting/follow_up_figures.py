@@ -12,7 +12,7 @@ import polars as pl
 from spinescore.core.reporting import theme
 from spinescore.core.reporting.document import Figure, make_key
 from spinescore.core.reporting.figures import compact, values_of
-from spinescore.core.reporting.formatting import DASH, events_of, format_estimate, format_p
+from spinescore.core.reporting.formatting import DASH, events_of, format_estimate, format_p, state_p
 from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import Material, in_sentence
@@ -234,13 +234,23 @@ def _incidence_panel(
     own = curves.filter((pl.col("cohort") == cohort) & pl.col("group").is_in(groups))
     years = alt.Scale(domain=[0, last_year], nice=False)
     lines = _incidence_lines(own, groups, years, domain)
-    top = theme.layered(*lines, width=theme.PANEL_WIDTH, height=PLOT_HEIGHT, title=cohort)
+    title = alt.TitleParams(text=cohort, subtitle=_group_test(material, cohort, own["endpoint"][0]))
+    top = theme.layered(*lines, width=theme.PANEL_WIDTH, height=PLOT_HEIGHT, title=title)
     counted = [
         _numbers_below(at_risk, column, head, groups, years)
         for column, head in (("y", _("Number at risk")), ("cumulative_events", _("Cumulative events")))
         if at_risk[column].is_not_null().any()
     ]
     return theme.below(top, *counted, spacing=8)
+
+
+def _group_test(material: Material, cohort: str, endpoint: str) -> str:
+    """Say the p of the test of the curves."""
+    test = material.group_test(cohort, endpoint)
+    if test is None or test.p_value is None:
+        return ""
+    name = _("Gray's test") if material.competing(endpoint) else _("Log-rank test")
+    return f"{name}, {state_p(test.p_value)}"
 
 
 def _last_year(at_risk: pl.DataFrame) -> int:

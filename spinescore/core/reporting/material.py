@@ -205,6 +205,15 @@ class Material:
         section = self.study.cohorts.get(cohort)
         return (section.title if section else None) or cohort
 
+    def group_test(self, cohort: str, endpoint: str) -> Result | None:
+        """Return the test between PAD groups: Gray's where events compete, else the log-rank test."""
+        names = (
+            ("cumulative_incidence", "gray_chi2")
+            if self.competing(endpoint)
+            else ("kaplan_meier", "logrank_chi2")
+        )
+        return self.results.find(cohort, *names, endpoint=endpoint, cause=endpoint)
+
     def endpoint_title(self, endpoint: str) -> str:
         """Return the study file's title of an endpoint, else its name, capitalised."""
         section = self.study.endpoints.get(endpoint)

@@ -138,21 +138,12 @@ def follow_up_table(material: Material) -> Table:
         rows.append(head_row(material.cohort_title(cohort)))
         for endpoint in material.survival:
             found = material.results.find(cohort, "follow_up", "median_follow_up_years", endpoint=endpoint)
-            names = (
-                ("cumulative_incidence", "gray_chi2")
-                if material.competing(endpoint)
-                else (
-                    "kaplan_meier",
-                    "logrank_chi2",
-                )
-            )
-            test = material.results.find(cohort, *names, endpoint=endpoint, cause=endpoint)
             cells = (
                 Cell(text=material.endpoint_title(endpoint)),
                 Cell(text=format_count(found.n if found else None)),
                 estimate_cell(found, "years"),
                 Cell(text=_("Gray") if material.competing(endpoint) else _("log-rank")),
-                p_cell(test),
+                p_cell(material.group_test(cohort, endpoint)),
             )
             rows.append(Row(cells=cells, kind="indent"))
     columns = (

@@ -24,6 +24,7 @@ from spinescore.core.reporting.document import (
 from spinescore.core.reporting.figures import roc_figure, scatter_figure
 from spinescore.core.reporting.follow_up_figures import ForestRow, forest_figure, incidence_figure
 from spinescore.core.reporting.formatting import RULE
+from spinescore.core.reporting.hazards_over_time import hazards_figure
 from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.language import gettexts, marked
 from spinescore.core.reporting.material import Material, in_sentence
@@ -214,6 +215,7 @@ def checks_section(material: Material) -> Section:
         check_tables.concordance_table(material),
         Heading(text=_("Proportional hazards")),
         check_tables.proportional_hazards_table(material),
+        *(figure for e in material.survival if (figure := hazards_figure(material, e)) is not None),
         Heading(text=_("How numbers are printed")),
         Paragraph(text=_(RULE)),
     )

@@ -26,6 +26,7 @@ from spinescore.core.reporting.formatting import (
     format_p,
     format_range,
     format_value,
+    state_p,
 )
 from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.language import marked
@@ -182,15 +183,11 @@ def _test(whole: Result | None) -> str:
     if whole is None or whole.value is None or whole.df is None:
         return ""
     denominator = str(whole.note).rpartition(" ")[2]
-    return (
-        _("F({df}, {residual}) = {f}, p = {p}")
-        .format(
-            df=f"{whole.df:g}",
-            residual=denominator,
-            f=format_number(whole.value, 2),
-            p=format_p(whole.p_value),
-        )
-        .replace("= <", "< ")
+    return _("F({df}, {residual}) = {f}, {p}").format(
+        df=f"{whole.df:g}",
+        residual=denominator,
+        f=format_number(whole.value, 2),
+        p=state_p(whole.p_value),
     )
 
 

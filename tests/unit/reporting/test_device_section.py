@@ -83,7 +83,7 @@ def test_findings_are_shares_of_all_images_of_their_kind(shifted: Material) -> N
 def test_shifts_are_printed_with_their_test_and_reasons(shifted: Material) -> None:
     table = shift_table(shifted)
     head, first, second = texts(table)
-    assert head == [f"{shifted.cohorts[0]}, DXA VFA. Manufacturers: F(2, 393) = 12.34, p < 0.001"]
+    assert head == [f"{shifted.cohorts[0]}, DXA VFA. Manufacturers: F(2, 393) = 12.34, p\u00a0<0.001"]
     assert first == ["Umbrella, against ACME", "120", "−1.23 (−1.80 to −0.60)", "<0.001"]
     assert second[2] == "–"
     assert table.rows[2].cells[2].notes == ("not estimable: 4 subjects",)

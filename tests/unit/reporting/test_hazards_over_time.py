@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from spinescore.core.reporting.formatting import state_p
 from spinescore.core.reporting.hazards_over_time import hazards_figure
 from spinescore.core.reporting.material import Material, ResultTable
 from spinescore.domain import CurvePoint, Result, as_row
@@ -70,7 +71,7 @@ def test_the_cox_models_own_ratio_and_the_test_stand_beside(tested: Material) ->
     assert sorted(levels) == [1, 1.744]
     figure = hazards_figure(tested, FRACTURE)
     assert figure is not None
-    assert "p = 0.046" in str(figure.spec)
+    assert state_p(0.0461) in str(figure.spec).replace("\\xa0", "\xa0")
     assert "'domain': [0.1, 4.4817" in str(figure.spec)
 
 

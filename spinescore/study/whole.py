@@ -7,6 +7,7 @@ import json
 
 from pydantic import Field, model_validator
 
+from spinescore.study.report_section import ReportSection
 from spinescore.study.rules import rule_problems
 from spinescore.study.sections import (
     AnalysisSection,
@@ -51,6 +52,7 @@ class Study(Section):
         default_factory=dict, description='[models]: "Model 1" = ["age", "sex"], and so on, in order.'
     )
     analysis: AnalysisSection = AnalysisSection()
+    report: ReportSection = ReportSection()
     train: TrainSection = TrainSection()
 
     @model_validator(mode="after")
@@ -75,6 +77,10 @@ class Study(Section):
         return {name: c for name, c in self.cohorts.items() if c.role == "analysis"}
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the settings, as hex; equal settings, equal fingerprint."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Return the SHA-256 of the settings, as hex; equal settings, equal fingerprint.
+
+        The report's language is none of them: it changes no number.
+        """
+        settings = self.model_dump(mode="json", exclude={"study": {"language"}})
+        canonical = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()

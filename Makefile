@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TORCH := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo "torch>=2.8" || echo "torch==2.13.0")
 DEBIAN_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 poppler-utils dicom3tools cron dcmtk libgdcm-tools libopenjp2-tools openjph-tools
 
-.PHONY: help install system demo test check lint bench soak docs demo-bundle clean
+.PHONY: help install system demo test check lint bench soak catalogues docs demo-bundle clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: $(STAMP) ## measure against named peers and limits (slow; not part of the
 
 soak: $(STAMP) ## send 10,000 damaged files through ingest (minutes; not part of the tests)
 	$(BIN)/python -m pytest -s tests/soak
+
+catalogues: $(STAMP) ## bring the report's languages up to its texts; names what is left to translate
+	$(BIN)/python docs/make_catalogues.py
 
 docs: $(STAMP) ## write docs/commands.md from the commands' own help, and the study file's JSON Schema
 	$(BIN)/python docs/make_commands.py

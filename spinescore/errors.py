@@ -105,6 +105,12 @@ class StudyError(SpineScoreError):
     slug = "study"
 
 
+class LanguageError(SpineScoreError):
+    """A language that no report can be written in."""
+
+    slug = "language"
+
+
 class TableError(SpineScoreError):
     """A follow-up table that cannot be read as declared."""
 
@@ -121,6 +127,12 @@ class AnalysisError(SpineScoreError):
     """A cohort or result that an analysis needs and does not find."""
 
     slug = "analysis"
+
+
+class DisclosureError(SpineScoreError):
+    """A shareable report from which a person could be told, or that holds an identifier."""
+
+    slug = "disclosure"
 
 
 class DecodingError(SpineScoreError):

@@ -77,6 +77,7 @@ class StudySection(Section):
     title: Text = Field(description="On the first page of the report.")
     database: File = Field(description="The DuckDB file of images and scores; made if it is missing.")
     output: File = Field(default=Path("report"), description="Folder of the report.")
+    language: Literal["en", "ko"] = Field(default="en", description="The language of the report.")
     synthetic: bool = Field(default=False, description="The data are made up; every page says so.")
 
 

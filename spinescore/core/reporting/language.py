@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from gettext import NullTranslations
 
+ORIGINAL = "en"  # what the texts are written in where they are used
 _CATALOGUE: ContextVar[NullTranslations | None] = ContextVar("catalogue", default=None)
 
 
@@ -35,6 +36,12 @@ def pgettext(context: str, message: str) -> str:
     """Return a text that has several meanings in English, in the language in use."""
     catalogue = _CATALOGUE.get()
     return catalogue.pgettext(context, message) if catalogue else message
+
+
+def language() -> str:
+    """Return the code of the language in use, as ``ko``."""
+    catalogue = _CATALOGUE.get()
+    return catalogue.info().get("language", ORIGINAL) if catalogue else ORIGINAL
 
 
 def marked(message: str) -> str:

@@ -89,7 +89,9 @@ def _adjusted_row(material: Material, cohort: str, holm: Result) -> Row:
     primary = own is not None and "primary" in own.flags
     cells = (
         Cell(text=material.endpoint_title(holm.endpoint or "")),
-        Cell(text=f"{cohort}, {holm.model}{_(' (primary)') if primary else ''}"),
+        Cell(text=_("{cohort}, {model} (primary)").format(cohort=cohort, model=holm.model))
+        if primary
+        else Cell(text=f"{cohort}, {holm.model}"),
         Cell(text=events_of(own)),
         estimate_cell(own, "ratio"),
         p_cell(own),

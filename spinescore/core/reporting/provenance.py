@@ -29,7 +29,7 @@ def provenance_section(material: Material) -> Section:
         (_("Model"), model_name(material)),
         (_("Model id"), str(model["model_id"])),
         *_origin(material),
-        *((name, value) for name, value in material.hashes.items()),
+        *((_(name), value) for name, value in material.hashes.items()),
         (
             _("Seed of the split"),
             _("{seed}, reference share {reference_fraction:g}").format(

@@ -322,9 +322,10 @@ def _hazards_not_proportional(material: Material) -> Iterator[str]:
             if row.p_value is not None and row.p_value < PH_ALARM
         ]
         if found:
+            whole = _("whole model")
             names = "; ".join(
                 f"{in_sentence(material.endpoint_title(row.endpoint or ''))} "
-                f"({'PAD' if row.term != 'global' else _('whole model')}, {state_p(row.p_value)})"
+                f"({'PAD' if row.term != 'global' else whole}, {state_p(row.p_value)})"
                 for row in found
             )
             yield _("{cohort}: hazards may not be proportional in {model}: {names}.").format(

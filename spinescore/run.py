@@ -15,9 +15,9 @@ from spinescore.domain import StageSummary
 from spinescore.errors import StudyError
 from spinescore.ingest import IngestRequest, ingest
 from spinescore.outcomes import import_outcomes
-from spinescore.report import render_report
+from spinescore.report import render_report, share_report
 from spinescore.score import ScoreRequest, score
-from spinescore.shell.bundles import CORRECTION, Bundle, demo_bundle_path, load_bundle
+from spinescore.shell.bundles import CORRECTION, Bundle, find_bundle
 from spinescore.shell.cohorts import IMPORTED, ModelKey, imported_key
 from spinescore.shell.indexing.rules import read_rules
 from spinescore.shell.warehouse import Warehouse, open_warehouse
@@ -111,7 +111,7 @@ def ingest_sources(warehouse: Warehouse, study: Study, listener: Listener) -> St
 
 def study_bundle(study: Study) -> Bundle:
     """Load the study's model bundle; ``demo`` names the shipped one."""
-    return load_bundle(demo_bundle_path() if study.model.bundle == "demo" else Path(study.model.bundle))
+    return find_bundle(study.model.bundle)
 
 
 def bundle_key(bundle: Bundle) -> ModelKey:
@@ -163,6 +163,22 @@ def _report(
 def _finish(summary: RunSummary, listener: Listener, stage: StageSummary) -> None:
     summary.stages.append(stage)
     listener.done(stage)
+
+
+def share_study(study: Study, listener: Listener, *, against: Path | None = None) -> RunSummary:
+    """Render the stored results as a report that can be shared, computing nothing.
+
+    Raises
+    ------
+    DisclosureError
+        If a person could be told from it; nothing is published then.
+    """
+    summary = RunSummary()
+    with open_warehouse(study.study.database) as warehouse:
+        listener.stage("report")
+        stage = share_report(warehouse, study, model_key(warehouse, study), against=against)
+        _finish(summary, listener, stage)
+    return summary
 
 
 def render_study(study: Study, listener: Listener) -> RunSummary:

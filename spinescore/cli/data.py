@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,11 +46,11 @@ def score(
     """Estimate the spine age of every indexed image that the model has not scored yet."""
     from spinescore.score import ScoreRequest
     from spinescore.score import score as score_images
-    from spinescore.shell.bundles import demo_bundle_path, load_bundle
+    from spinescore.shell.bundles import find_bundle
     from spinescore.shell.warehouse import open_warehouse
 
     output = Output(as_json, quiet)
-    bundle = load_bundle(demo_bundle_path() if model == "demo" else Path(model))
+    bundle = find_bundle(model)
     request = ScoreRequest(bundle, device, force_demo, retry, workers)
     with open_warehouse(database) as warehouse:
         with output.listening() as listener:

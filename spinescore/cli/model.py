@@ -104,9 +104,9 @@ def _say_imported(bundle: Bundle, output: Output, *, recognised: bool) -> None:
 
 def load(bundle: str) -> Bundle:
     """Return the bundle that an argument names, checked."""
-    from spinescore.shell.bundles import demo_bundle_path, load_bundle
+    from spinescore.shell.bundles import find_bundle
 
-    return load_bundle(demo_bundle_path() if bundle == "demo" else Path(bundle))
+    return find_bundle(bundle)
 
 
 def _short(value: object) -> str:

@@ -121,7 +121,7 @@ def saliency(
     quiet: Quiet = False,
 ) -> None:
     """Draw where in chosen images the network found age (Grad-CAM). The pictures show patients: keep them."""
-    from spinescore.saliency import draw_saliency
+    from spinescore.shell.overlays import draw_saliency
     from spinescore.shell.warehouse import open_warehouse
 
     output, loaded = Output(as_json, quiet), load(bundle)

@@ -182,6 +182,17 @@ class Bundle:
         return set(json.loads(self.read_file(name)))
 
 
+def find_bundle(name: str | Path) -> Bundle:
+    """Load the bundle a study file or a command names: ``demo`` for the shipped one, else a folder or zip.
+
+    Raises
+    ------
+    BundleError
+        As ``load_bundle``.
+    """
+    return load_bundle(demo_bundle_path() if str(name) == "demo" else Path(name))
+
+
 def demo_bundle_path() -> Path:
     """Return where the shipped demonstration bundle lies."""
     return Path(__file__).resolve().parents[1] / "data" / "demo-bundle"

@@ -11,6 +11,8 @@ select
     images.size_bytes,
     images.modified_ns,
     scores.spine_age,
+    -- text that may name a patient; a phantom's says that it is one
+    coalesce(list_contains(files.flags, 'burned_in'), false) and not images.synthetic as burned_in,
     row_number() over (
         partition by known_images.subject_id, known_images.kind
         order by known_images.study_date, known_images.study_time, known_images.sop_instance_uid
@@ -18,6 +20,7 @@ select
 from scores
 inner join known_images on scores.sop_instance_uid = known_images.sop_instance_uid
 inner join images on scores.sop_instance_uid = images.sop_instance_uid
+left join files on images.path_bytes = files.path_bytes
 where
     scores.model_id = $model_id
     and scores.preprocessing_id = $preprocessing_id

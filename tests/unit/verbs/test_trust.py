@@ -24,10 +24,10 @@ from spinescore.coverage import measure_coverage, recalibrate
 from spinescore.errors import AnalysisError, BundleError, RecalibrationError
 from spinescore.ingest import IngestRequest, ingest
 from spinescore.perturbation import measure_perturbation_spread
-from spinescore.saliency import draw_saliency
 from spinescore.score import ScoreRequest, score
 from spinescore.shell.backends import open_backend
 from spinescore.shell.bundles import CORRECTION, Bundle, demo_bundle_path, fingerprint_subject, load_bundle
+from spinescore.shell.overlays import draw_saliency
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 
 N_RADIOGRAPHS, N_VFA = 5, 4
@@ -213,6 +213,18 @@ def test_saliency_draws_the_extremes_without_naming_anyone(
     )
     assert not any(secret in written for secret in subjects | set(scores))
     assert len(json.loads((tmp_path / "out/index.json").read_text())["overlays"]) == 4
+
+
+def test_no_extreme_is_shown_that_says_it_carries_text(scored: Path, bundle: Bundle, tmp_path: Path) -> None:
+    """Phantoms carry a mark and say so; were they of patients, it could be a name."""
+    copy = tmp_path / "real.duckdb"
+    shutil.copy(scored, copy)
+    with open_warehouse(copy) as warehouse:
+        real = warehouse.table("images").with_columns(pl.lit(False).alias("synthetic"))
+        warehouse.refill("images", real)
+        with pytest.raises(AnalysisError, match="No image was chosen"):
+            draw_saliency(warehouse, bundle, tmp_path / "out", extremes=1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_saliency_of_an_unknown_image_or_none_is_refused(

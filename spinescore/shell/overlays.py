@@ -61,7 +61,7 @@ def draw_saliency(
     sop_instance_uids : sequence of str
         Images by UID.
     extremes : int
-        So many of each kind that look oldest and youngest for their age.
+        So many of each kind that look oldest and youngest for their age; none flagged ``burned_in``.
     progress : callable
         Called with (images done since the last call, images in all).
 
@@ -119,7 +119,8 @@ def _choose(warehouse: Warehouse, bundle: Bundle, uids: Sequence[str], extremes:
             "Take UIDs from `spinescore scores export`, or ask for `--extremes`.",
         )
     wanted = [scored.filter(pl.col("sop_instance_uid").is_in(list(uids)))] if uids else []
-    first = scored.filter((pl.col("nth_of_subject") == 1) & pl.col("gap_at_age_years").is_not_null())
+    shown = (pl.col("nth_of_subject") == 1) & pl.col("gap_at_age_years").is_not_null()
+    first = scored.filter(shown & ~pl.col("burned_in"))
     for of_kind in first.partition_by("kind"):
         ordered = of_kind.sort("gap_at_age_years", "sop_instance_uid")
         wanted += [ordered.head(extremes), ordered.tail(extremes)]

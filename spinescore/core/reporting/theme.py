@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-FONT = "SpineScore Sans"
+FONT = "SpineScore Sans, SpineScore Sans KR"
 INK = "#1b1f24"
 MUTED = "#5b6470"
 FAINT = "#d5d9df"

@@ -152,6 +152,28 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCard:
+    """One image (a ``data:`` address), what it is, and in words what it shows."""
+
+    title: str
+    picture: str
+    facts: tuple[tuple[str, str], ...]
+    alt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCards:
+    """Images side by side; share the numbering of figures."""
+
+    kind: ClassVar[str] = "image_cards"
+    key: str
+    title: str
+    caption: str
+    cards: tuple[ImageCard, ...]
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """A numbered table; ``footnotes`` are filled by ``number_report``."""
 
@@ -198,7 +220,18 @@ class Figure:
     number: int = 0
 
 
-Block = Paragraph | Heading | Callout | KeyFigures | Definitions | References | Flow | Table | Figure
+Block = (
+    Paragraph
+    | Heading
+    | Callout
+    | KeyFigures
+    | Definitions
+    | References
+    | Flow
+    | ImageCards
+    | Table
+    | Figure
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +279,7 @@ def number_report(report: Report) -> Report:
             if isinstance(block, Table):
                 tables += 1
                 block = add_footnotes(replace(block, number=tables))
-            elif isinstance(block, Figure | Flow):
+            elif isinstance(block, Figure | Flow | ImageCards):
                 figures += 1
                 block = replace(block, number=figures)
             blocks.append(block)

@@ -125,6 +125,8 @@ class Material:
         ``kind, manufacturer, n_images, n_subjects, n_scored, n_failed, n_flagged, sd_q1, sd_median, sd_q3``.
     findings : sequence of mappings
         ``what, code, kind, n``: why images were not scored, and flags.
+    image_cards : sequence of mappings
+        ``picture`` (PNG bytes), ``name, kind, age_years, spine_age, gap_at_age_years``; patient data.
     """
 
     study: Study
@@ -142,6 +144,7 @@ class Material:
     repeats: pl.DataFrame = field(default_factory=pl.DataFrame)
     quality: Sequence[Mapping[str, Any]] = ()
     findings: Sequence[Mapping[str, Any]] = ()
+    image_cards: Sequence[Mapping[str, Any]] = ()
 
     @property
     def cohorts(self) -> tuple[str, ...]:

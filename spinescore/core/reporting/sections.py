@@ -25,6 +25,7 @@ from spinescore.core.reporting.figures import roc_figure, scatter_figure
 from spinescore.core.reporting.follow_up_figures import ForestRow, forest_figure, incidence_figure
 from spinescore.core.reporting.formatting import RULE
 from spinescore.core.reporting.hazards_over_time import hazards_figure
+from spinescore.core.reporting.image_cards_section import image_cards_section
 from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.language import gettexts, marked
 from spinescore.core.reporting.material import Material, in_sentence
@@ -227,6 +228,7 @@ SECTIONS: tuple[Callable[[Material], Section], ...] = (
     participants_section,
     accuracy_section,
     device_section,
+    image_cards_section,
     repeated_section,
     discrimination_section,
     follow_up_section,

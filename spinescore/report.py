@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
-import shutil
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,27 +11,37 @@ from typing import Any
 import polars as pl
 
 from spinescore import __version__
+from spinescore.core.disclosure.release import make_shareable
+from spinescore.core.reporting.document import Report
 from spinescore.core.reporting.material import Material, ResultTable
 from spinescore.core.reporting.sections import build_report
+from spinescore.core.reporting.shareable_words import mark_shareable
 from spinescore.domain import StageSummary, read_result
-from spinescore.errors import AnalysisError
+from spinescore.errors import AnalysisError, DisclosureError
 from spinescore.shell.cohorts import ModelKey
 from spinescore.shell.corrections import correction_method
-from spinescore.shell.render import render_files, table_csv
+from spinescore.shell.exports import export_figures, export_tables
+from spinescore.shell.identifier_scan import find_identifiers
+from spinescore.shell.rasterise import rasterising
+from spinescore.shell.release_check import check_release, write_release
+from spinescore.shell.render import draw_charts, render_files
+from spinescore.shell.report_folder import staged, write_files
 from spinescore.shell.software import software_versions
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 
 SOFTWARE = ("lifelines", "scikit-learn", "scipy", "numpy", "polars", "duckdb")
 RENDERED = ("report.html", "report.pdf", "results.json", "results.parquet")
+SHAREABLE = "shareable"
 ANALYZE_FIRST = "Run `spinescore analyze STUDY.toml` (or `spinescore run STUDY.toml`) first."
 
 
 def render_report(warehouse: Warehouse, study: Study, key: ModelKey, *, force: bool = False) -> StageSummary:
     """Render the latest analysis of a model into the study's output folder; nothing if nothing changed.
 
-    Writes ``report.html``, ``report.pdf``, ``results.json``, ``results.parquet`` and ``tables/*.csv``,
-    readable by their owner alone. A report that fails half-way leaves the earlier one as it was.
+    Writes ``report.html``, ``report.pdf``, ``results.json``, ``results.parquet``, ``tables/*.csv`` and
+    ``.html`` (for Word), ``figures/*.svg`` and ``.png`` (300 dpi), readable by their owner alone. A report
+    that fails half-way leaves the earlier one as it was.
 
     Raises
     ------
@@ -51,20 +57,16 @@ def render_report(warehouse: Warehouse, study: Study, key: ModelKey, *, force: b
     with warehouse.run("report", arguments, model_id=key.model_id, input_sha256=fingerprint) as run:
         results = warehouse.fetch("report/results", run_id=analysis["run_id"])
         report = build_report(_material(warehouse, study, key, analysis, results))
-        files, warnings = render_files(report, "report")
-        files |= {
-            f"tables/{_table_file(t.number, t.key)}": table_csv(t).encode("utf-8-sig")
-            for t in report.tables()
-        }
-        _write(folder, files, results)
+        warnings = _write_report(folder, report, results)
         run.counts = {
             "tables": len(report.tables()),
             "figures": len(report.figures()),
             "results": results.height,
         }
-    name = "report.html" if warnings else "report.pdf"
+    whole = (folder / "report.pdf").is_file()
+    name = "report.pdf" if whole else "report.html"
     message = f"{folder / name}; {run.counts['tables']} tables, {run.counts['figures']} figures"
-    if warnings:
+    if not whole:
         message += "; no PDF (see the warning)"
     return StageSummary("report", changed=True, message=message, counts=run.counts, warnings=warnings)
 
@@ -142,34 +144,71 @@ def _model(warehouse: Warehouse, key: ModelKey) -> dict[str, Any]:
     return {**found, "manifest": manifest, "model_id": key.model_id, "preprocessing_id": key.preprocessing_id}
 
 
-def _table_file(number: int, key: str) -> str:
-    return f"table-{number:02d}-{key}.csv"
+def share_report(
+    warehouse: Warehouse, study: Study, key: ModelKey, *, against: Path | None = None
+) -> StageSummary:
+    """Render the latest analysis as a report that can be shared, into ``shareable`` of the output folder.
+
+    Whatever is written follows from ``make_shareable``; the files are read back, and put in place only if no
+    count can be told from them and no identifier of the database stands in them.
+
+    Parameters
+    ----------
+    against : Path, optional
+        Folder of an earlier shareable report of this study, which a reader may also have.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no analysis of this model, or it is of another study file's cohorts.
+    DisclosureError
+        If a count could be told, or an identifier was found; the earlier release stays as it was.
+    """
+    analysis = _latest_analysis(warehouse, study, key)
+    folder, k = study.study.output / SHAREABLE, study.study.min_cell
+    arguments = {"study": study.study.title, "analysis": analysis["run_id"], "min_cell": k}
+    fingerprint = _fingerprint(analysis, study) + SHAREABLE
+    with warehouse.run("report", arguments, model_id=key.model_id, input_sha256=fingerprint) as run:
+        results = warehouse.fetch("report/results", run_id=analysis["run_id"])
+        shareable = make_shareable(_material(warehouse, study, key, analysis, results), k)
+        report = mark_shareable(build_report(shareable.material), k)
+        with staged(folder) as staging:
+            warnings = _render_into(staging, report, f"{SHAREABLE}-report")
+            write_release(staging, shareable, results.schema)
+            n_cells = check_release(staging, against)
+            _refuse_identifiers(staging, warehouse, study)
+        run.counts = {"tables": len(report.tables()), "figures": len(report.figures()), "counts": n_cells}
+    message = f"{folder}; {n_cells:,} counts, none of which can be told within {k}"
+    return StageSummary("report", changed=True, message=message, counts=run.counts, warnings=warnings)
 
 
-def _write(folder: Path, files: dict[str, bytes], results: pl.DataFrame) -> None:
-    """Write everything beside the report first, then put it in place file by file."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    staging = Path(tempfile.mkdtemp(prefix=".report-", dir=folder))
-    try:
-        (staging / "tables").mkdir()
-        for name, content in files.items():
-            (staging / name).write_bytes(content)
+def _refuse_identifiers(folder: Path, warehouse: Warehouse, study: Study) -> None:
+    rows = warehouse.fetch("report/identifiers")
+    places = (str(study.study.database), str(study.study.output), *map(str, study.images.sources))
+    leaks = find_identifiers(folder, dict(rows.select("identifier", "kind").iter_rows()), places)
+    if leaks:
+        more = f" and {len(leaks) - 1:,} more" if len(leaks) > 1 else ""
+        raise DisclosureError(
+            f"Nothing was published: {leaks[0]}{more}.",
+            "Take it out of the study file's titles and conditions, or rename the level that holds it.",
+        )
+
+
+def _write_report(folder: Path, report: Report, results: pl.DataFrame) -> tuple[str, ...]:
+    """Write everything beside the report first, then put it in place."""
+    with staged(folder) as staging:
+        warnings = _render_into(staging, report, "report")
         results.write_parquet(staging / "results.parquet")
         results.write_json(staging / "results.json")
-        (folder / "tables").mkdir(exist_ok=True, mode=0o700)
-        for path in sorted(staging.rglob("*")):
-            if path.is_file():
-                path.chmod(0o600)
-                os.replace(path, folder / path.relative_to(staging))  # noqa: PTH105 - atomic on one file system
-    finally:
-        shutil.rmtree(staging)
-    _remove_stale(folder, files)
+    return warnings
 
 
-def _remove_stale(folder: Path, files: dict[str, bytes]) -> None:
-    """Remove what an earlier report of ours left and this one does not have."""
-    if "report.pdf" not in files:
-        (folder / "report.pdf").unlink(missing_ok=True)
-    for path in (folder / "tables").glob("table-*.csv"):
-        if re.fullmatch(r"table-\d{2,}-[a-z0-9-]+\.csv", path.name) and f"tables/{path.name}" not in files:
-            path.unlink()
+def _render_into(staging: Path, report: Report, stem: str) -> tuple[str, ...]:
+    """Write pages, tables and figures, the PNG figures by a second process."""
+    charts = draw_charts(report)
+    write_files(staging, export_figures(report, charts))
+    with rasterising(staging / "figures") as pictures:
+        files, warnings = render_files(report, stem, charts)
+        write_files(staging, files | export_tables(report))
+        failed = pictures.finish()
+    return (*warnings, f"PNG figures could not be drawn ({failed}).") if failed else warnings

@@ -45,19 +45,40 @@ def report(
     only: Annotated[
         bool, typer.Option("--only", help="Render the stored results again; compute nothing.")
     ] = False,
+    shareable: Annotated[
+        bool,
+        typer.Option(
+            "--shareable",
+            help="Render the stored results without rows of single people and with rounded counts, into "
+            "OUTPUT/shareable; checked before anything is written.",
+        ),
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With --shareable: an earlier release that readers may have; checked together.",
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Bring results up to date from the scores in the database and write the HTML and PDF report."""
-    from spinescore.run import render_study, report_study
+    from spinescore.run import render_study, report_study, share_study
+
+    if against is not None and not shareable:
+        raise typer.BadParameter("goes with --shareable", param_hint="--against")
 
     study = read(study_file)
     if out is not None:
         study = study.model_copy(update={"study": study.study.model_copy(update={"output": out.resolve()})})
     output = Output(as_json, quiet)
     with output.listening() as listener:
-        summary = render_study(study, listener) if only else report_study(study, listener)
-    _finish(output, study, summary)
+        if shareable:
+            summary = share_study(study, listener, against=against)
+        else:
+            summary = render_study(study, listener) if only else report_study(study, listener)
+    _finish(output, study, summary, folder=study.study.output / "shareable" if shareable else None)
 
 
 def outcomes(
@@ -102,12 +123,15 @@ def read(study_file: Path) -> Study:
     return read_study(study_file)
 
 
-def _finish(output: Output, study: Study, summary: RunSummary) -> None:
-    output.say(f"Report: {study.study.output / 'report.html'} and report.pdf")
+def _finish(output: Output, study: Study, summary: RunSummary, folder: Path | None = None) -> None:
+    if folder is None:
+        output.say(f"Report: {study.study.output / 'report.html'} and report.pdf")
+    else:
+        output.say(f"Report: {folder / 'shareable-report.html'} and shareable-report.pdf")
     output.emit(
         {
             "changed": summary.changed,
-            "report": str(study.study.output),
+            "report": str(folder or study.study.output),
             "stages": [
                 {"stage": s.stage, "changed": s.changed, "message": s.message, "counts": dict(s.counts)}
                 for s in summary.stages

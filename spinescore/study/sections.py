@@ -78,6 +78,9 @@ class StudySection(Section):
     database: File = Field(description="The DuckDB file of images and scores; made if it is missing.")
     output: File = Field(default=Path("report"), description="Folder of the report.")
     language: Literal["en", "ko"] = Field(default="en", description="The language of the report.")
+    min_cell: Annotated[int, Field(ge=2)] = Field(
+        default=5, description="What counts of a shareable report are rounded to (`report --shareable`)."
+    )
     synthetic: bool = Field(default=False, description="The data are made up; every page says so.")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from spinescore.core.disclosure.relations import Cell, Relations
@@ -21,7 +23,7 @@ def publish_attrition(attrition: pl.DataFrame, relations: Relations) -> pl.DataF
         attrition = attrition.with_columns(pl.lit(None, dtype=pl.String).alias("unit"))
     k = relations.k
     before: dict[tuple[object, ...], tuple[str, int]] = {}
-    rows = attrition.sort("cohort", "position", maintain_order=True).to_dicts()
+    rows = _without_rare(attrition.sort("cohort", "position", maintain_order=True).to_dicts(), k)
     for i, row in enumerate(rows):
         chain = (row["cohort"], row["endpoint"], row["unit"] == TABLE_UNIT)
         arrived = before.get((row["cohort"], None, False)) if row["endpoint"] is not None else None
@@ -40,3 +42,20 @@ def publish_attrition(attrition: pl.DataFrame, relations: Relations) -> pl.DataF
         row |= {"n_remaining": remaining, "n_excluded": left}
         before[chain] = (own, remaining)
     return pl.DataFrame(rows, schema=attrition.schema)
+
+
+def _without_rare(rows: list[dict[str, Any]], k: int) -> list[dict[str, Any]]:
+    """Leave out reasons for which nobody seems to have left: that they are named would say that somebody had.
+
+    A step's last row stays, without its reason, since it says what remains.
+    """
+    kept: list[dict[str, Any]] = []
+    for i, row in enumerate(rows):
+        follows = rows[i + 1] if i + 1 < len(rows) else None
+        ends_step = follows is None or any(follows[key] != row[key] for key in ("cohort", "endpoint", "step"))
+        before = int(row["n_remaining"]) + int(row["n_excluded"])
+        if round_down(before, k) > round_down(int(row["n_remaining"]), k):
+            kept.append(row)
+        elif ends_step:
+            kept.append(row | {"reason": ""})
+    return kept

@@ -71,6 +71,13 @@ def _family(row: Result) -> tuple[object, ...]:
     return tuple(keys.values())
 
 
+def _states(row: Result, column: str) -> bool:
+    """Whether a row's count is published: events until a horizon are, in the numbers at risk alone."""
+    if column == "events" and row.horizon_years is not None:
+        return False
+    return getattr(row, column) is not None
+
+
 def _is_whole(row: Result) -> bool:
     if row.analysis == "device_shift":
         return row.statistic == DEVICE_TOTAL
@@ -97,11 +104,13 @@ def _publish_family(
         if i != whole:
             parts[_axis(results[i])].append(i)
     for column, published in (("n", counts.subjects), ("events", counts.events)):
-        total = None if whole is None else getattr(results[whole], column)
+        total = (
+            getattr(results[whole], column) if whole is not None and _states(results[whole], column) else None
+        )
         if whole is not None and total is not None:
             published[whole] = round_down(total, relations.k) or None
         for axis, members in parts.items():
-            known = [i for i in members if getattr(results[i], column) is not None]
+            known = [i for i in members if _states(results[i], column)]
             sizes = [int(getattr(results[i], column)) for i in known]
             rounded = _as_in_table_one(results, known, axis, counts) if column == "n" else None
             rounded = rounded or round_parts(sizes, relations.k)

@@ -52,7 +52,7 @@ def publish_lines(
     if curves.is_empty():
         return curves
     rows: list[Row] = []
-    risk = _risk_tables(curves, relations.k)
+    risk = publish_risk_tables(curves, relations.k)
     for keys, line in curves.group_by(LINE_KEYS, maintain_order=True):
         named = dict(zip(LINE_KEYS, keys, strict=True))
         points = line.sort("x", maintain_order=True).to_dicts()
@@ -69,12 +69,14 @@ def publish_lines(
     return pl.DataFrame(rows, schema=curves.schema) if rows else curves.clear()
 
 
-def _risk_tables(curves: pl.DataFrame, k: int) -> dict[tuple[Any, ...], list[Row]]:
+def publish_risk_tables(curves: pl.DataFrame, k: int) -> dict[tuple[Any, ...], list[Row]]:
     """Return published numbers at risk by (cohort, endpoint, method) and group, year by year.
 
     At risk: running totals over the groups, never rising, never above what is left after the events
     published. Events: rounded down within the group. A table ends where some group has fewer than 2k at risk.
     """
+    if curves.is_empty():
+        return {}
     chosen = (pl.col("analysis") == "number_at_risk") & pl.col("group").is_not_null()
     tables: dict[tuple[Any, ...], list[Row]] = {}
     for keys, table in curves.filter(chosen).group_by("cohort", "endpoint", "method", maintain_order=True):

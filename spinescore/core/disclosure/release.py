@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from spinescore.core.disclosure.attrition import publish_attrition
-from spinescore.core.disclosure.counts import Counts, publish_counts
-from spinescore.core.disclosure.estimates import publish_estimate
-from spinescore.core.disclosure.lines import publish_lines
+from spinescore.core.disclosure.counts import publish_counts
+from spinescore.core.disclosure.estimates import Published, publish_estimate
+from spinescore.core.disclosure.lines import publish_lines, publish_risk_tables
+from spinescore.core.disclosure.rare_levels import pool_rare_levels
 from spinescore.core.disclosure.relations import Relations
 from spinescore.core.disclosure.running_totals import round_down
 from spinescore.core.reporting.material import Material, ResultTable
@@ -57,10 +58,21 @@ def make_shareable(material: Material, k: int) -> Shareable:
     if k < 2:
         raise ValueError(f"the least count must be 2 or more, not {k}")
     relations = Relations(k)
-    rows = list(material.results)
+    rows = pool_rare_levels(list(material.results), k)
     counts = publish_counts(rows, relations)
+    accrued = _Accrued(publish_risk_tables(material.curves, k))
     spreads = _spreads(rows)
-    published = [_publish(row, i, counts, spreads, k) for i, row in enumerate(rows)]
+    published = []
+    for i, row in enumerate(rows):
+        with_counts = Published(
+            n=counts.subjects.get(i),
+            events=counts.events.get(i),
+            known=counts.known.get(i),
+            accrued=accrued.until(row),
+            spread=spreads.get((row.cohort, row.term, row.group)),
+            parameters=1 + len(material.study.models.get(row.model or "", ())),
+        )
+        published.append(publish_estimate(row, with_counts, k))
     return Shareable(
         material=Material(
             study=_hide_places(material.study),
@@ -80,17 +92,23 @@ def make_shareable(material: Material, k: int) -> Shareable:
     )
 
 
-def _publish(
-    row: Result, i: int, counts: Counts, spreads: Mapping[tuple[str, str | None, str | None], float], k: int
-) -> Result:
-    return publish_estimate(
-        row,
-        counts.subjects.get(i),
-        counts.events.get(i),
-        counts.known.get(i),
-        spreads.get((row.cohort, row.term, row.group)),
-        k,
-    )
+class _Accrued:
+    """Events published by whole years of follow-up."""
+
+    def __init__(self, tables: Mapping[tuple[Any, ...], Sequence[Mapping[str, Any]]]) -> None:
+        self._events: dict[tuple[Any, ...], int] = {}
+        for (cohort, endpoint, _), rows in tables.items():
+            for row in rows:
+                at = (cohort, endpoint, int(row["x"]))
+                self._events[*at, row["group"]] = row["cumulative_events"]
+                self._events[*at, None] = self._events.get((*at, None), 0) + row["cumulative_events"]
+
+    def until(self, row: Result) -> int | None:
+        """Return the events of a row's group by the last whole year before its horizon."""
+        if row.horizon_years is None:
+            return None
+        endpoint = row.cause or row.endpoint
+        return self._events.get((row.cohort, endpoint, math.floor(row.horizon_years), row.group))
 
 
 def _spreads(rows: Sequence[Result]) -> dict[tuple[str, str | None, str | None], float]:

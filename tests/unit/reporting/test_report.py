@@ -17,7 +17,7 @@ from spinescore.domain import StageSummary
 from spinescore.errors import AnalysisError
 from spinescore.report import render_report
 from spinescore.shell.cohorts import ModelKey
-from spinescore.shell.render import table_csv
+from spinescore.shell.exports import table_csv
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 
@@ -61,7 +61,12 @@ def test_all_files_are_there_and_private(rendered: tuple[Path, StageSummary]) ->
     folder, summary = rendered
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {"report.html", "report.pdf", "results.json", "results.parquet"} <= names
-    assert len([name for name in names if name.startswith("tables/")]) == summary.counts["tables"]
+    for ending in (".csv", ".html"):
+        tables = [name for name in names if name.startswith("tables/") and name.endswith(ending)]
+        assert len(tables) == summary.counts["tables"]
+    drawn = {name.removesuffix(".svg") for name in names if name.endswith(".svg")}
+    assert drawn == {name.removesuffix(".png") for name in names if name.endswith(".png")}
+    assert len(drawn) == summary.counts["figures"] + 1  # and the flow diagram
     modes = {stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()}
     assert modes == {0o600}
     assert not summary.warnings

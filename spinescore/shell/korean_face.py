@@ -11,6 +11,7 @@ from spinescore.core.reporting.language import ORIGINAL
 from spinescore.shell.resources import resource
 
 FACES = (("SpineScoreSansKR-Regular.otf", "400"), ("SpineScoreSansKR-Bold.otf", "700"))
+SPACES = " \u00a0"  # pango takes them from the font of the word before
 KOREAN = re.compile("[\u3000-\u318f\u3200-\u32ff\uac00-\ud7a3\uff00-\uffef\u2460-\u2473\u203b\u20a9]")
 
 
@@ -30,7 +31,7 @@ def korean_faces(page: str, language: str = ORIGINAL) -> str:
         return ""
     if language != ORIGINAL:
         found |= _catalogue_characters(language)
-    return _faces("".join(sorted(found)))
+    return _faces("".join(sorted(found)) + SPACES)
 
 
 @cache

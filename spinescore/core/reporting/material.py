@@ -255,14 +255,17 @@ class Material:
         if lower is None and upper is None:
             return ""
         if lower is None:
-            return f"≤ {upper} y"
-        return f"> {lower} y" if upper is None else _("{lower} to {upper} y").format(lower=lower, upper=upper)
+            return _("≤ {upper} y").format(upper=upper)
+        if upper is None:
+            return _("> {lower} y").format(lower=lower)
+        return _("{lower} to {upper} y").format(lower=lower, upper=upper)
 
     def group_title(self, cohort: str, group: str) -> str:
         """Return the name of a PAD group with its range, as ``T1 ≤ −2.1 y``."""
         if QUANTILE_GROUP.fullmatch(group):
             return f"{group} {self.group_range(cohort, group)}".strip()
-        return f"{group.replace('-', '−').replace('>=', '≥')} y"
+        plain = group.replace("-", "−").replace(">=", "≥").replace(" to ", _(" to "))
+        return _("{group} y").format(group=plain)
 
     def _cut(self, cohort: str, statistic: str, group: str) -> str | None:
         row = self.results.find(cohort, "pad_groups", statistic, group=group)

@@ -37,6 +37,8 @@ COMMANDS = (
     "status",
     "verify",
     "runs",
+    "runs show",
+    "runs diff",
     "demo",
 )
 HEAD = "# Commands\n\nWritten by `python docs/make_commands.py`; a test holds it to what the commands say.\n"

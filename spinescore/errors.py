@@ -196,6 +196,12 @@ class RecalibrationError(SpineScoreError):
     slug = "recalibration"
 
 
+class HistoryError(SpineScoreError):
+    """Runs that are not there, or cannot be compared."""
+
+    slug = "history"
+
+
 class ScheduleError(SpineScoreError):
     """A schedule that cannot be read, written or understood."""
 

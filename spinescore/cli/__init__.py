@@ -12,6 +12,7 @@ from spinescore.cli import (
     calibrate,
     data,
     demonstration,
+    history,
     model,
     schedule,
     scores,
@@ -56,6 +57,7 @@ app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(schedule.app, name="schedule")
 trust.register(model.app)
 app.add_typer(model.app, name="model")
+app.add_typer(history.app, name="runs")
 app.add_typer(scores.app, name="scores")
 app.add_typer(study_file.app, name="study")
 

@@ -1,8 +1,8 @@
-"""score, status, runs: what the database holds."""
+"""score, status: what the database holds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,16 +16,13 @@ from spinescore.cli.console import (
     Quiet,
     correction_rows,
 )
-
-if TYPE_CHECKING:
-    import polars as pl
+from spinescore.cli.history import show_runs
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(score)
     app.command()(status)
-    app.command()(runs)
 
 
 def score(
@@ -84,7 +81,7 @@ def status(
         listed = list_files(warehouse, output, list_state, list_to)
     output.table("Scores", models.columns, models.rows())
     output.table("Corrections, newest first", CORRECTION_COLUMNS, correction_rows(corrections))
-    _show_runs(output, history)
+    show_runs(output, history)
     output.emit(
         {
             "files": states.to_dicts(),
@@ -95,31 +92,3 @@ def status(
             **listed,
         }
     )
-
-
-def runs(database: Database, as_json: Json = False) -> None:
-    """List every run: what it did, when, and how it ended."""
-    from spinescore.shell.warehouse import open_warehouse
-
-    output = Output(as_json)
-    with open_warehouse(database) as warehouse:
-        history = warehouse.fetch("run/list")
-    _show_runs(output, history)
-    output.emit({"runs": history.to_dicts()})
-
-
-def _show_runs(output: Output, history: pl.DataFrame) -> None:
-    rows: list[tuple[Any, ...]] = []
-    for row in history.iter_rows(named=True):
-        seconds = (row["ended_at"] - row["started_at"]).total_seconds() if row["ended_at"] else None
-        rows.append(
-            (
-                row["run_id"],
-                row["command"],
-                f"{row['started_at']:%Y-%m-%d %H:%M:%S}",
-                "" if seconds is None else f"{seconds:.1f} s",
-                row["outcome"] or "not finished",
-                row["counts"] or "",
-            )
-        )
-    output.table("Runs (UTC)", ["run", "command", "started", "took", "outcome", "counts"], rows)

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Mapping
+import gc
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from spinescore.core.reporting.document import Figure, Report, Table
+from spinescore.core.reporting.document import Figure, Report
+from spinescore.core.reporting.language import gettext, language
+from spinescore.shell.chart_points import Readings, ask_for_words, read_off
+from spinescore.shell.chart_svg import simplify
+from spinescore.shell.column_widths import lay_out
+from spinescore.shell.korean_face import korean_faces
+from spinescore.shell.korean_words import keep_words
+from spinescore.shell.pdf_tags import finish_tags
 from spinescore.shell.resources import resource
 
 Medium = Literal["screen", "print"]
+KOREAN_FACES = "/* Korean faces */"  # where they go, once all of the page is known
 FONT_FACES = (
     ("SpineScoreSans-Regular.otf", "normal", "400"),
     ("SpineScoreSans-Italic.otf", "italic", "400"),
     ("SpineScoreSans-SemiBold.otf", "normal", "700"),
 )
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawn chart: SVG for the page, the same as an image address, and its width on paper."""
+    """A drawn chart: SVG for the page, the same as an image address, its width on paper, what it reads."""
 
     svg: Any
     uri: str
     width: str
+    readings: Readings
 
 
 def draw_charts(report: Report) -> dict[str, Chart]:
@@ -40,18 +50,24 @@ def render_html(report: Report, charts: Mapping[str, Chart], medium: Medium) -> 
     from markupsafe import Markup
 
     screen = medium == "screen"
-    return str(
-        _environment()
+    script = read_style("screen.js") if screen else ""
+    page = str(
+        environment()
         .get_template("report.html.j2")
         .render(
             report=report,
             charts=charts,
             medium=medium,
+            language=language(),
             fonts=Markup(font_faces()),
             styles=Markup(read_style("base.css") + read_style("screen.css" if screen else "print.css")),
-            charts_script=Markup(_charts_script()) if screen else "",
+            script=Markup(f"\n{script}"),
+            script_hash=_hash_of(f"\n{script}"),
         )
     )
+    drawn = "".join(str(chart.svg) for chart in charts.values())
+    page = page.replace(KOREAN_FACES, korean_faces(page + drawn, language()), 1)
+    return page if screen else keep_words(page)
 
 
 def render_pdf(html: str) -> bytes:
@@ -66,14 +82,30 @@ def render_pdf(html: str) -> bytes:
     from weasyprint.urls import URLFetcher
 
     fetcher = URLFetcher(allowed_protocols=["data"])
-    document = HTML(string=html, url_fetcher=fetcher).write_pdf(pdf_variant="pdf/ua-1")
+    with _uncollected():
+        page = HTML(string=html, url_fetcher=fetcher)
+        document = page.write_pdf(pdf_variant="pdf/ua-1", finisher=finish_tags)
     assert document is not None
     return bytes(document)
 
 
-def render_files(report: Report, stem: str) -> tuple[dict[str, bytes], tuple[str, ...]]:
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let garbage lie within the block: looking for it among so many boxes takes a quarter of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def render_files(
+    report: Report, stem: str, charts: Mapping[str, Chart] | None = None
+) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """Return the page and the PDF by file name, and a warning where the PDF could not be made."""
-    charts = draw_charts(report)
+    charts = draw_charts(report) if charts is None else charts
     files = {f"{stem}.html": render_html(report, charts, "screen").encode()}
     try:
         files[f"{stem}.pdf"] = render_pdf(render_html(report, charts, "print"))
@@ -86,43 +118,16 @@ def render_files(report: Report, stem: str) -> tuple[dict[str, bytes], tuple[str
     return files, ()
 
 
-def table_csv(table: Table) -> str:
-    """Return a table as CSV, the numbers as printed; text that a spreadsheet would run is quoted out.
-
-    Notes follow below the rows, so that a number never travels without its caution.
-    """
-    import csv
-    import io
-
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    heads = [f"{c.spanner}: {c.label}" if c.spanner else c.label for c in table.columns]
-    writer.writerow([_inert(head.replace("\n", ", ")) for head in heads])
-    for row in table.rows:
-        writer.writerow([_inert(_cell_text(cell.text, cell.detail, cell.marks)) for cell in row.cells])
-    for text in (f"Table {table.number}. {table.title}", table.caption):
-        writer.writerow([_inert(text)])
-    for mark, note in table.footnotes:
-        writer.writerow([_inert(f"[{mark}] {note}")])
-    return buffer.getvalue()
-
-
-def _cell_text(text: str, detail: str, marks: str) -> str:
-    noted = f"{text} [{marks}]" if marks else text
-    return f"{noted}; {detail}" if detail else noted
-
-
-def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
-
-
 @cache
-def _environment() -> Any:
+def environment() -> Any:
+    """Return the templates of the report: everything is escaped, nothing may be missing."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(resource("templates", "report")), autoescape=True, undefined=StrictUndefined
     )
+    environment.globals |= {"_": gettext, "lay_out": lay_out}
+    return environment
 
 
 @cache
@@ -144,13 +149,9 @@ def font_faces() -> str:
     return "\n".join(faces)
 
 
-@cache
-def _charts_script() -> str:
-    """Return Vega, Vega-Lite and the few lines that start them, as one script without imports."""
-    import vl_convert
-
-    bundle: str = vl_convert.javascript_bundle(read_style("charts.js"))
-    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+def _hash_of(script: str) -> str:
+    """Return what a Content-Security-Policy knows a script by: no other one runs."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 @cache
@@ -166,9 +167,10 @@ def draw_figure(figure: Figure) -> Chart:
     from markupsafe import Markup
 
     _register_fonts()
-    svg = vl_convert.vegalite_to_svg(dict(figure.spec))
-    svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{figure.key}-", svg)
-    width = re.search(r'<svg[^>]* width="([0-9.]+)"', svg)
-    assert width is not None
-    uri = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
-    return Chart(svg=Markup(svg), uri=uri, width=f"{width.group(1)}px")
+    drawing = simplify(vl_convert.vegalite_to_svg(ask_for_words(figure.spec)), figure.key)
+    return Chart(
+        svg=Markup(drawing.svg),
+        uri="data:image/svg+xml;base64," + base64.b64encode(drawing.svg.encode()).decode(),
+        width=f"{drawing.width:g}px",
+        readings=read_off(drawing.points),
+    )

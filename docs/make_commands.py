@@ -39,6 +39,8 @@ COMMANDS = (
     "runs",
     "runs show",
     "runs diff",
+    "backup",
+    "vacuum",
     "demo",
 )
 HEAD = "# Commands\n\nWritten by `python docs/make_commands.py`; a test holds it to what the commands say.\n"

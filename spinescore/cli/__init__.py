@@ -20,6 +20,7 @@ from spinescore.cli import (
     study_file,
     training,
     trust,
+    upkeep,
     verify,
 )
 from spinescore.cli.console import EXIT_INTERRUPTED, fail
@@ -51,7 +52,7 @@ def _root(
     """Hold the options of the bare command."""
 
 
-for group in (archive, data, study, training, demonstration, verify):
+for group in (archive, data, study, training, demonstration, verify, upkeep):
     group.register(app)
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(schedule.app, name="schedule")

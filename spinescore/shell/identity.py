@@ -92,8 +92,13 @@ def _width(warehouse: Warehouse, wanted: int | None) -> int | None:
     return None if recorded is None else int(recorded)
 
 
+def key_file() -> Path:
+    """Return where the key of pseudonyms lies: outside every database, in SPINESCORE_HOME."""
+    return home() / "pseudonym.key"
+
+
 def _key(warehouse: Warehouse) -> bytes:
-    path = home() / "pseudonym.key"
+    path = key_file()
     recorded = warehouse.meta(FINGERPRINT_KEY)
     if not path.exists():
         if recorded is not None:

@@ -17,10 +17,10 @@ import polars as pl
 
 from spinescore import __version__
 from spinescore.errors import DatabaseError, DatabaseLockedError
+from spinescore.shell.database_copies import STORAGE_VERSION, copy_database
 from spinescore.shell.resources import resource, sql
 
 MEMORY_LIMIT = "4GB"
-STORAGE_VERSION = "v1.2.0"  # the default of DuckDB 2 cannot be opened by older readers
 SCHEMA_VERSION = 9
 
 
@@ -85,6 +85,10 @@ class Warehouse:
             self._connection.execute(
                 f'delete from "{table}" where ({columns}) in (select ({columns}) from incoming)'
             )
+
+    def copy_to(self, target: Path) -> int:
+        """Write everything into a new file and return how many rows that were; see ``copy_database``."""
+        return copy_database(self._connection, target)
 
     def has_table(self, table: str) -> bool:
         """Tell whether a table exists."""
@@ -267,6 +271,8 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         raise DatabaseError(
             f"{path} has schema {version}; this spinescore knows {SCHEMA_VERSION}.", "Upgrade spinescore."
         )
+    if 0 < version < SCHEMA_VERSION:
+        _keep(connection, path, version)
     for migration in sorted(resource("sql", "schema").glob("*.sql"))[version:]:
         number = int(migration.name.split("_")[0])
         try:
@@ -283,6 +289,19 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
                 f"If it was put there from a copy, delete {path.name}.wal, which belongs to the database it "
                 "replaced, and put the copy there again.",
             ) from None
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, path: Path, version: int) -> None:
+    """Copy the database as it is before it is migrated, so that an older spinescore can go on with it."""
+    kept = path.with_name(f"{path.stem}.schema-{version}{path.suffix}")
+    try:
+        copy_database(connection, kept)
+    except DatabaseError as error:
+        connection.close()
+        raise DatabaseError(
+            f"{path} is of schema {version} and is not migrated without a copy of it. {error.message}",
+            f"Free {path.stat().st_size:,} bytes in {path.parent}, then try again.",
+        ) from None
 
 
 def _rows(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:

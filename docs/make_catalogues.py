@@ -30,6 +30,7 @@ KEYWORDS: dict[str, tuple[int | tuple[int, str], ...] | None] = {
 }
 SOURCES = (
     ("python", "spinescore/core/reporting", "*.py"),
+    ("python", "spinescore", "report.py"),
     ("jinja2", "templates/report", "*.j2"),
 )
 UNTRANSLATED = {"training_curves.py", "correction_page.py"}  # pages of other commands, in English

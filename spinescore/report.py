@@ -13,11 +13,13 @@ import polars as pl
 from spinescore import __version__
 from spinescore.core.disclosure.release import make_shareable
 from spinescore.core.reporting.document import Report
+from spinescore.core.reporting.language import marked, written_in
 from spinescore.core.reporting.material import Material, ResultTable
 from spinescore.core.reporting.sections import build_report
 from spinescore.core.reporting.shareable_words import mark_shareable
 from spinescore.domain import StageSummary, read_result
 from spinescore.errors import AnalysisError, DisclosureError
+from spinescore.shell.catalogues import read_catalogue
 from spinescore.shell.cohorts import ModelKey
 from spinescore.shell.corrections import correction_method
 from spinescore.shell.exports import export_figures, export_tables
@@ -54,7 +56,10 @@ def render_report(warehouse: Warehouse, study: Study, key: ModelKey, *, force: b
     if not force and _rendered_before(warehouse, fingerprint, folder):
         return StageSummary("report", changed=False, message="report unchanged")
     arguments = {"study": study.study.title, "analysis": analysis["run_id"]}
-    with warehouse.run("report", arguments, model_id=key.model_id, input_sha256=fingerprint) as run:
+    with (
+        written_in(read_catalogue(study.study.language)),
+        warehouse.run("report", arguments, model_id=key.model_id, input_sha256=fingerprint) as run,
+    ):
         results = warehouse.fetch("report/results", run_id=analysis["run_id"])
         report = build_report(_material(warehouse, study, key, analysis, results))
         warnings = _write_report(folder, report, results)
@@ -88,6 +93,7 @@ def _latest_analysis(warehouse: Warehouse, study: Study, key: ModelKey) -> dict[
 
 def _fingerprint(analysis: dict[str, Any], study: Study) -> str:
     parts = [str(analysis["run_id"]), str(analysis["input_sha256"]), study.fingerprint(), __version__]
+    parts += [study.study.language, study.report.paper]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
@@ -123,9 +129,9 @@ def _material(
         versions=software_versions(),
         made_at=datetime.now(UTC),
         hashes={
-            "Study settings": study.fingerprint(),
-            "Analysis input": str(analysis["input_sha256"]),
-            "Analysis run": f"{run_id}, {analysis['ended_at']:%Y-%m-%d %H:%M:%S} UTC",
+            marked("Study settings"): study.fingerprint(),
+            marked("Analysis input"): str(analysis["input_sha256"]),
+            marked("Analysis run"): f"{run_id}, {analysis['ended_at']:%Y-%m-%d %H:%M:%S} UTC",
         },
     )
 
@@ -168,7 +174,10 @@ def share_report(
     folder, k = study.study.output / SHAREABLE, study.study.min_cell
     arguments = {"study": study.study.title, "analysis": analysis["run_id"], "min_cell": k}
     fingerprint = _fingerprint(analysis, study) + SHAREABLE
-    with warehouse.run("report", arguments, model_id=key.model_id, input_sha256=fingerprint) as run:
+    with (
+        written_in(read_catalogue(study.study.language)),
+        warehouse.run("report", arguments, model_id=key.model_id, input_sha256=fingerprint) as run,
+    ):
         results = warehouse.fetch("report/results", run_id=analysis["run_id"])
         shareable = make_shareable(_material(warehouse, study, key, analysis, results), k)
         report = mark_shareable(build_report(shareable.material), k)

@@ -42,6 +42,10 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the report; the study's own by default.")
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Language of the report, en or ko; the study file's by default."),
+    ] = None,
     only: Annotated[
         bool, typer.Option("--only", help="Render the stored results again; compute nothing.")
     ] = False,
@@ -65,6 +69,7 @@ def report(
 ) -> None:
     """Bring results up to date from the scores in the database and write the HTML and PDF report."""
     from spinescore.run import render_study, report_study, share_study
+    from spinescore.shell.catalogues import read_catalogue
 
     if against is not None and not shareable:
         raise typer.BadParameter("goes with --shareable", param_hint="--against")
@@ -72,6 +77,9 @@ def report(
     study = read(study_file)
     if out is not None:
         study = study.model_copy(update={"study": study.study.model_copy(update={"output": out.resolve()})})
+    if language is not None:
+        read_catalogue(language)  # said before anything is computed
+        study = study.model_copy(update={"study": study.study.model_copy(update={"language": language})})
     output = Output(as_json, quiet)
     with output.listening() as listener:
         if shareable:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from spinescore.core.reporting.document import Figure, Flow, Report, Table
 from spinescore.core.reporting.flow_drawing import draw_flow
+from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import language
 from spinescore.shell.render import Chart, environment
 
 FORMULA_STARTS = ("=", "+", "-", "@")
@@ -45,7 +47,12 @@ def table_word(report: Report, table: Table) -> str:
     return str(
         environment()
         .get_template("word-table.html.j2")
-        .render(table=table, name=f"Table {table.number}", banner=report.banner, language="en")
+        .render(
+            table=table,
+            name=_("Table {number}").format(number=table.number),
+            banner=report.banner,
+            language=language(),
+        )
     )
 
 
@@ -60,7 +67,8 @@ def table_csv(table: Table) -> str:
     writer.writerow([inert(head.replace("\n", ", ")) for head in heads])
     for row in table.rows:
         writer.writerow([inert(_cell_text(cell.text, cell.detail, cell.marks)) for cell in row.cells])
-    for text in (f"Table {table.number}. {table.title}", table.caption):
+    number = _("Table {number}.").format(number=table.number)
+    for text in (f"{number} {table.title}", table.caption):
         writer.writerow([inert(text)])
     for mark, note in table.footnotes:
         writer.writerow([inert(f"[{mark}] {note}")])

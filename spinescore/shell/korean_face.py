@@ -57,10 +57,11 @@ def _cut(name: str, characters: str) -> bytes:
     from fontTools import subset
     from fontTools.ttLib import TTFont
 
-    font = TTFont(resource("templates", "fonts", name), lazy=True, recalcBBoxes=False, recalcTimestamp=False)
     cutter = subset.Subsetter(subset.Options(hinting=False, layout_features=[], notdef_outline=True))
     cutter.populate(text=characters)
-    cutter.subset(font)
     content = io.BytesIO()
-    font.save(content)
+    path = resource("templates", "fonts", name)
+    with TTFont(path, lazy=True, recalcBBoxes=False, recalcTimestamp=False) as font:
+        cutter.subset(font)
+        font.save(content)
     return content.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any, ClassVar, Literal
 Align = Literal["left", "right", "center"]
 RowKind = Literal["data", "group", "indent", "total"]
 Severity = Literal["warning", "note"]
+Paper = Literal["a4", "letter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,16 +223,7 @@ class Figure:
 
 
 Block = (
-    Paragraph
-    | Heading
-    | Callout
-    | KeyFigures
-    | Definitions
-    | References
-    | Flow
-    | ImageCards
-    | Table
-    | Figure
+    Paragraph | Heading | Callout | KeyFigures | Definitions | References | Flow | ImageCards | Table | Figure
 )
 
 
@@ -254,6 +247,7 @@ class Report:
     running_head: str
     facts: tuple[tuple[str, str], ...]
     sections: tuple[Section, ...]
+    paper: Paper = "a4"
 
     def blocks(self) -> Iterator[Block]:
         """Yield every block in order."""
@@ -305,11 +299,17 @@ def add_footnotes(table: Table) -> Table:
 def make_key(text: str) -> str:
     """Return a text as an anchor or file name: lower-case letters, digits and hyphens.
 
-    >>> make_key("Any fracture (T1)")
-    'any-fracture-t1'
+    Letters that ASCII does not have are told apart by the start of a hash.
+
+    >>> make_key("Any fracture (T1)"), make_key("골절")
+    ('any-fracture-t1', 'item-6e5241')
     """
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "item"
+    apart = unicodedata.normalize("NFKD", text)
+    plain = apart.encode("ascii", "ignore").decode().lower()
+    key = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "item"
+    if any(character.isalnum() and not character.isascii() for character in apart):
+        key += f"-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    return key
 
 
 def _letter(position: int) -> str:

@@ -54,6 +54,7 @@ PAD_MEANS = marked(
     "predicted age difference (PAD) is spine age minus chronological age, positive where "
     "the spine looks older than its owner."
 )
+TIME_UNITS = {"years": marked("years"), "months": marked("months"), "days": marked("days")}
 INDEX_TEXTS = {
     "mean": (
         marked("A subject's spine age is the mean over the images of the earliest qualifying day."),
@@ -304,7 +305,7 @@ def _endpoint_definitions(material: Material) -> Iterator[tuple[str, str]]:
             continue
         source = (
             _("event {event}, time {time} ({unit} since the image)").format(
-                event=endpoint.event, time=endpoint.time, unit=endpoint.unit
+                event=endpoint.event, time=endpoint.time, unit=_(TIME_UNITS[endpoint.unit])
             )
             if endpoint.time
             else _("event date {event_date}, end of follow-up {end_date}").format(

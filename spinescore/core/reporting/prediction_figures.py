@@ -37,7 +37,7 @@ def calibration_figure(material: Material, endpoint: str, horizon: float | None)
     title = material.endpoint_title(endpoint)
     until = "" if horizon is None else _(" at {horizon:g} years").format(horizon=horizon)
     return Figure(
-        key=f"calibration-{make_key(endpoint + until)}",
+        key=f"calibration-{make_key(endpoint if horizon is None else f'{endpoint} at {horizon:g} years')}",
         title=_("{title}{until}: calibration of {model} without and with predicted age difference").format(
             title=title, until=until, model=material.primary_model
         ),

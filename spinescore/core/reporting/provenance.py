@@ -18,6 +18,7 @@ from spinescore.core.reporting.document import (
 )
 from spinescore.core.reporting.formatting import DASH, format_count, format_number
 from spinescore.core.reporting.language import gettext as _
+from spinescore.core.reporting.language import pgettext
 from spinescore.core.reporting.material import CORRECTION_NAMES, Material, describe_fit, level_title
 from spinescore.core.reporting.summary import model_name
 
@@ -114,7 +115,7 @@ def runs_table(material: Material) -> Table:
         Column(label=_("Version"), align="left"),
         Column(label=_("Started (UTC)"), align="left"),
         Column(label=_("Seconds")),
-        Column(label=_("Outcome"), align="left"),
+        Column(label=pgettext("of a run", "Outcome"), align="left"),
         Column(label=_("Counts"), align="left"),
     )
     return Table(

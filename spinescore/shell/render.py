@@ -60,7 +60,7 @@ def render_html(report: Report, charts: Mapping[str, Chart], medium: Medium) -> 
             medium=medium,
             language=language(),
             fonts=Markup(font_faces()),
-            styles=Markup(read_style("base.css") + read_style("screen.css" if screen else "print.css")),
+            styles=Markup(_styles(report, medium)),
             script=Markup(f"\n{script}"),
             script_hash=_hash_of(f"\n{script}"),
         )
@@ -128,6 +128,11 @@ def environment() -> Any:
     )
     environment.globals |= {"_": gettext, "lay_out": lay_out}
     return environment
+
+
+def _styles(report: Report, medium: Medium) -> str:
+    names = ["screen.css"] if medium == "screen" else ["print.css", f"{report.paper}.css"]
+    return "".join(map(read_style, ["base.css", *names]))
 
 
 @cache

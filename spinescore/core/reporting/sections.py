@@ -76,6 +76,7 @@ def build_report(material: Material) -> Report:
         running_head=banner,
         facts=cover_facts(material),
         sections=(*sections, checklist_section(material, sections)),
+        paper=material.study.report.paper,
     )
     return number_report(report)
 

@@ -39,6 +39,7 @@ COMMANDS = (
     "runs",
     "runs show",
     "runs diff",
+    "trace",
     "backup",
     "vacuum",
     "demo",

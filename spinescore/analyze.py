@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 
@@ -25,6 +23,7 @@ from spinescore.domain import (
     read_result,
 )
 from spinescore.errors import AnalysisError
+from spinescore.shell.analysis_inputs import fingerprint_inputs
 from spinescore.shell.cohorts import ModelKey, build_cohorts, unmatched_rows
 from spinescore.shell.consistency import run_checks
 from spinescore.shell.corrections import correction_method
@@ -66,7 +65,7 @@ def analyze(
         raise AnalysisError(
             "The study file names no cohort to analyse.", 'Add [cohorts.NAME] with `where = "..."`.'
         )
-    fingerprint = _fingerprint(warehouse, study, key)
+    fingerprint = fingerprint_inputs(warehouse, study, key)
     if warehouse.last_run("analyze", fingerprint) is not None:
         return StageSummary("analyze", changed=False, message="results unchanged")
     cohorts = build_cohorts(warehouse, study, key)
@@ -191,14 +190,6 @@ def _cohort_flags(cohort: Cohort) -> tuple[str, ...]:
     if "train" in cohort.subjects["split"].to_list():
         found.add("trained_on")
     return tuple(flag for flag in COHORT_FLAGS if flag in found)
-
-
-def _fingerprint(warehouse: Warehouse, study: Study, key: ModelKey) -> str:
-    inputs = warehouse.fetch(
-        "analyze/inputs", model_id=key.model_id, preprocessing_id=key.preprocessing_id
-    ).row(0, named=True)
-    parts = [study.fingerprint(), json.dumps(inputs, sort_keys=True), __version__, key.model_id]
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
 def _store(

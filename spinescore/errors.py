@@ -196,6 +196,12 @@ class RecalibrationError(SpineScoreError):
     slug = "recalibration"
 
 
+class TraceError(SpineScoreError):
+    """A number that is not there, or whose origin cannot be told any more."""
+
+    slug = "trace"
+
+
 class HistoryError(SpineScoreError):
     """Runs that are not there, or cannot be compared."""
 

@@ -18,6 +18,7 @@ from spinescore.cli import (
     scores,
     study,
     study_file,
+    tracing,
     training,
     trust,
     upkeep,
@@ -52,7 +53,7 @@ def _root(
     """Hold the options of the bare command."""
 
 
-for group in (archive, data, study, training, demonstration, verify, upkeep):
+for group in (archive, data, study, training, demonstration, verify, upkeep, tracing):
     group.register(app)
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(schedule.app, name="schedule")

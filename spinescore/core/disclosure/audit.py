@@ -280,6 +280,8 @@ def _ranges_of(
     for aim in (np.ones(len(names)), *mixed):
         for point in programme.ends(aim):
             lows, highs = np.minimum(lows, aims @ point), np.maximum(highs, aims @ point)
+    if math.isinf(highs[0]):
+        return [(math.inf, -math.inf)] * len(wanted)  # no counts at all fit what is published
     for row, aim in enumerate(aims):
         if math.floor(highs[row] + TOLERANCE) - math.ceil(lows[row] - TOLERANCE) >= enough - 1:
             continue

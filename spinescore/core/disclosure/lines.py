@@ -153,8 +153,8 @@ def _step_line(
         past = [point for point in points if point["x"] <= time]
         now = past[-1] if past else first
         events = int(now["cumulative_events"] or 0)
-        if events // k > accrued:
-            accrued = events // k
+        if events >= accrued + k:
+            accrued = events
             last = now | {
                 "y": _snap(now["y"], unit),
                 "lower": _snap(now["lower"], 0.01),

@@ -20,6 +20,7 @@ KEPT = """
     stroke-dasharray stroke-linecap stroke-linejoin stroke-opacity stroke-width text-anchor width x1 x2 y1 y2
 """.split()  # noqa: SIM905 - words are easier to read
 SAID_BY_DEFAULT = {"opacity": "1", "fill-opacity": "1", "font-weight": "normal", "text-anchor": "start"}
+INKS = {"#d55e00": "#b84f00"}  # words in vermilion: 4.9 to 1 on white, where the lines' own has 3.9
 NUMBER = re.compile(r"-?\d*\.?\d+(?:e-?\d+)?")
 TOKEN = re.compile(rf"[A-Za-z]|{NUMBER.pattern}")
 SHIFT = re.compile(rf"translate\(({NUMBER.pattern})[ ,]+({NUMBER.pattern})\)")
@@ -164,6 +165,7 @@ def _add_text(
 ) -> None:
     if not (node.text or len(node)):
         return
+    looks["fill"] = INKS.get(looks.get("fill", ""), looks.get("fill", "none"))
     text = ElementTree.SubElement(out, "text", looks)
     x, y = _number(here[0]), _number(here[1])
     if rest:

@@ -52,6 +52,8 @@ class Browser:
         self._last = 0
         self._session: str | None = None
         self.requests: list[str] = []
+        self.stopped: list[str] = []
+        self._asked: dict[str, str] = {}
         self.complaints: list[str] = []
         self._loaded = False
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -91,7 +93,11 @@ class Browser:
     def _note(self, message: dict[str, Any]) -> None:
         method, params = message.get("method"), message.get("params", {})
         if method == "Network.requestWillBeSent":
-            self.requests.append(params["request"]["url"][:100])
+            url = params["request"]["url"][:100]
+            self._asked[params["requestId"]] = url
+            self.requests.append(url)
+        elif method == "Network.loadingFailed" and params.get("blockedReason") == "csp":
+            self.stopped.append(self._asked[params["requestId"]])
         elif method == "Runtime.exceptionThrown":
             self.complaints.append(str(params["exceptionDetails"]))
         elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
@@ -113,7 +119,11 @@ class Browser:
     def resize(self, width: int, height: int = 900) -> None:
         """Change the window's size, px."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
         )
 
     def prefer(self, **features: str) -> None:
@@ -134,7 +144,12 @@ class Browser:
 
     def press(self, key: str, code: int = 0, text: str = "", modifiers: int = 0) -> None:
         """Press and release a key."""
-        common: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
+        common: dict[str, Any] = {
+            "key": key,
+            "code": key,
+            "windowsVirtualKeyCode": code,
+            "modifiers": modifiers,
+        }
         if text:
             common["text"] = text
         self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **common)
@@ -153,23 +168,19 @@ class Browser:
 @contextlib.contextmanager
 def started(program: str, profile: Path) -> Iterator[Browser]:
     """Run Chromium within the block."""
-    child_in, to = os.pipe()
-    back, child_out = os.pipe()
-    command = [program, f"--user-data-dir={profile}", *FLAGS]
     # Chromium reads commands from descriptor 3 and answers on 4.
-    plumbing = ["/bin/sh", "-c", f'exec "$@" 3<&{child_in} 4>&{child_out}', "sh", *command]
-    process = subprocess.Popen(
-        plumbing, pass_fds=(child_in, child_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    os.close(child_in)
-    os.close(child_out)
+    plumbing = 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1'
+    command = ["/bin/sh", "-c", plumbing, "sh", program, f"--user-data-dir={profile}", *FLAGS]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
-        yield Browser(to, back)
+        yield Browser(process.stdin.fileno(), process.stdout.fileno())
     finally:
-        os.close(to)
+        process.stdin.close()
         try:
             process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        os.close(back)
+        process.stdout.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import re
+import unicodedata
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,11 +14,13 @@ import pytest
 from fontTools.ttLib import TTFont
 from pypdf import PdfReader
 
+from spinescore.core.reporting.document import Report
 from spinescore.domain import StageSummary
 from spinescore.report import render_report
 from spinescore.shell.cohorts import ModelKey
 from spinescore.shell.korean_face import korean_faces
 from spinescore.shell.korean_words import JOINER, keep_words
+from spinescore.shell.render import render_html
 from spinescore.shell.resources import resource
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 from spinescore.study import Study
@@ -149,6 +153,14 @@ def test_words_break_at_spaces_alone() -> None:
     assert f"1{JOINER}년" in kept
     assert "&lt;" in kept
     assert keep_words("<p>plain</p>") == "<p>plain</p>"
+
+
+def test_syllables_written_as_letters_are_composed(report: Report) -> None:
+    """As file systems and tables of macOS hold them."""
+    apart = replace(report, title=unicodedata.normalize("NFD", "골절"), sections=())
+    page = render_html(apart, {}, "screen")
+    assert "<title>골절</title>" in page
+    assert re.findall("[\u1100-\u11ff]", page) == []
 
 
 def test_an_english_page_carries_no_korean_face(rendered: tuple[Path, StageSummary]) -> None:

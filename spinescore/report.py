@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from spinescore.core.reporting.language import marked, written_in
 from spinescore.core.reporting.material import Material, ResultTable
 from spinescore.core.reporting.sections import build_report
 from spinescore.core.reporting.shareable_words import mark_shareable
+from spinescore.core.reporting.short_report import PAGES, shorten
 from spinescore.domain import StageSummary, read_result
 from spinescore.errors import AnalysisError, DisclosureError
 from spinescore.shell.catalogues import read_catalogue
@@ -24,16 +26,17 @@ from spinescore.shell.cohorts import ModelKey
 from spinescore.shell.corrections import correction_method
 from spinescore.shell.exports import export_figures, export_tables
 from spinescore.shell.identifier_scan import find_identifiers
+from spinescore.shell.image_cards import draw_image_cards
 from spinescore.shell.rasterise import rasterising
 from spinescore.shell.release_check import check_release, write_release
-from spinescore.shell.render import draw_charts, render_files
+from spinescore.shell.render import draw_charts, render_files, render_short
 from spinescore.shell.report_folder import staged, write_files
 from spinescore.shell.software import software_versions
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 
 SOFTWARE = ("lifelines", "scikit-learn", "scipy", "numpy", "polars", "duckdb")
-RENDERED = ("report.html", "report.pdf", "results.json", "results.parquet")
+RENDERED = ("report.html", "report.pdf", "summary.pdf", "results.json", "results.parquet")
 SHAREABLE = "shareable"
 ANALYZE_FIRST = "Run `spinescore analyze STUDY.toml` (or `spinescore run STUDY.toml`) first."
 
@@ -41,9 +44,9 @@ ANALYZE_FIRST = "Run `spinescore analyze STUDY.toml` (or `spinescore run STUDY.t
 def render_report(warehouse: Warehouse, study: Study, key: ModelKey, *, force: bool = False) -> StageSummary:
     """Render the latest analysis of a model into the study's output folder; nothing if nothing changed.
 
-    Writes ``report.html``, ``report.pdf``, ``results.json``, ``results.parquet``, ``tables/*.csv`` and
-    ``.html`` (for Word), ``figures/*.svg`` and ``.png`` (300 dpi), readable by their owner alone. A report
-    that fails half-way leaves the earlier one as it was.
+    Writes ``report.html``, ``report.pdf``, ``summary.pdf`` (two pages), ``results.json``,
+    ``results.parquet``, ``tables/*.csv`` and ``.html`` (for Word), ``figures/*.svg`` and ``.png`` (300 dpi),
+    readable by their owner alone. A report that fails half-way leaves the earlier one as it was.
 
     Raises
     ------
@@ -61,8 +64,11 @@ def render_report(warehouse: Warehouse, study: Study, key: ModelKey, *, force: b
         warehouse.run("report", arguments, model_id=key.model_id, input_sha256=fingerprint) as run,
     ):
         results = warehouse.fetch("report/results", run_id=analysis["run_id"])
-        report = build_report(_material(warehouse, study, key, analysis, results))
-        warnings = _write_report(folder, report, results)
+        material = _material(warehouse, study, key, analysis, results)
+        cards, undrawn = _image_cards(warehouse, study, key)
+        material = replace(material, image_cards=cards)
+        report = build_report(material)
+        warnings = (*undrawn, *_write_report(folder, report, material, results))
         run.counts = {
             "tables": len(report.tables()),
             "figures": len(report.figures()),
@@ -74,6 +80,17 @@ def render_report(warehouse: Warehouse, study: Study, key: ModelKey, *, force: b
     if not whole:
         message += "; no PDF (see the warning)"
     return StageSummary("report", changed=True, message=message, counts=run.counts, warnings=warnings)
+
+
+def _image_cards(
+    warehouse: Warehouse, study: Study, key: ModelKey
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Return the cards the study file asks for; opt-in, since they show patients."""
+    if not study.report.image_cards:
+        return [], ()
+    if key.imported:
+        return [], ("No image cards: the ages were imported, and there are no images.",)
+    return draw_image_cards(warehouse, study.model.bundle, study.report.image_cards)
 
 
 def _latest_analysis(warehouse: Warehouse, study: Study, key: ModelKey) -> dict[str, Any]:
@@ -93,7 +110,7 @@ def _latest_analysis(warehouse: Warehouse, study: Study, key: ModelKey) -> dict[
 
 def _fingerprint(analysis: dict[str, Any], study: Study) -> str:
     parts = [str(analysis["run_id"]), str(analysis["input_sha256"]), study.fingerprint(), __version__]
-    parts += [study.study.language, study.report.paper]
+    parts += [study.study.language, study.report.model_dump_json()]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
@@ -182,7 +199,7 @@ def share_report(
         shareable = make_shareable(_material(warehouse, study, key, analysis, results), k)
         report = mark_shareable(build_report(shareable.material), k)
         with staged(folder) as staging:
-            warnings = _render_into(staging, report, f"{SHAREABLE}-report")
+            warnings = _render_into(staging, report, shareable.material, prefix=f"{SHAREABLE}-")
             write_release(staging, shareable, results.schema)
             n_cells = check_release(staging, against)
             _refuse_identifiers(staging, warehouse, study)
@@ -203,21 +220,23 @@ def _refuse_identifiers(folder: Path, warehouse: Warehouse, study: Study) -> Non
         )
 
 
-def _write_report(folder: Path, report: Report, results: pl.DataFrame) -> tuple[str, ...]:
+def _write_report(folder: Path, report: Report, material: Material, results: pl.DataFrame) -> tuple[str, ...]:
     """Write everything beside the report first, then put it in place."""
     with staged(folder) as staging:
-        warnings = _render_into(staging, report, "report")
+        warnings = _render_into(staging, report, material)
         results.write_parquet(staging / "results.parquet")
         results.write_json(staging / "results.json")
     return warnings
 
 
-def _render_into(staging: Path, report: Report, stem: str) -> tuple[str, ...]:
+def _render_into(staging: Path, report: Report, material: Material, prefix: str = "") -> tuple[str, ...]:
     """Write pages, tables and figures, the PNG figures by a second process."""
     charts = draw_charts(report)
     write_files(staging, export_figures(report, charts))
     with rasterising(staging / "figures") as pictures:
-        files, warnings = render_files(report, stem, charts)
+        files, warnings = render_files(report, f"{prefix}report", charts)
+        if not warnings:
+            files[f"{prefix}summary.pdf"] = render_short(shorten(report, material), charts, PAGES)
         write_files(staging, files | export_tables(report))
         failed = pictures.finish()
     return (*warnings, f"PNG figures could not be drawn ({failed}).") if failed else warnings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,11 +17,12 @@ from spinescore.shell.chart_points import Readings, ask_for_words, read_off
 from spinescore.shell.chart_svg import simplify
 from spinescore.shell.column_widths import lay_out
 from spinescore.shell.korean_face import korean_faces
-from spinescore.shell.korean_words import keep_words
+from spinescore.shell.korean_words import compose, keep_words
 from spinescore.shell.pdf_tags import finish_tags
 from spinescore.shell.resources import resource
 
 Medium = Literal["screen", "print"]
+PDF_VARIANT = "pdf/ua-1"
 KOREAN_FACES = "/* Korean faces */"  # where they go, once all of the page is known
 FONT_FACES = (
     ("SpineScoreSans-Regular.otf", "normal", "400"),
@@ -65,6 +66,7 @@ def render_html(report: Report, charts: Mapping[str, Chart], medium: Medium) -> 
             script_hash=_hash_of(f"\n{script}"),
         )
     )
+    page = compose(page)
     drawn = "".join(str(chart.svg) for chart in charts.values())
     page = page.replace(KOREAN_FACES, korean_faces(page + drawn, language()), 1)
     return page if screen else keep_words(page)
@@ -78,15 +80,40 @@ def render_pdf(html: str) -> bytes:
     OSError
         If the pango libraries cannot be loaded.
     """
+    with _uncollected():
+        return _write_pdf(_lay_out_pages(html))
+
+
+def render_short(versions: Iterable[Report], charts: Mapping[str, Chart], most_pages: int) -> bytes:
+    """Return the first of several versions of a report, longest first, that fits so many pages, as PDF.
+
+    If none does, the last one.
+
+    Raises
+    ------
+    OSError
+        As ``render_pdf``.
+    """
+    with _uncollected():
+        for version in versions:
+            document = _lay_out_pages(render_html(version, charts, "print"))
+            if len(document.pages) <= most_pages:
+                break
+        return _write_pdf(document)
+
+
+def _lay_out_pages(html: str) -> Any:
     from weasyprint import HTML
     from weasyprint.urls import URLFetcher
 
     fetcher = URLFetcher(allowed_protocols=["data"])
-    with _uncollected():
-        page = HTML(string=html, url_fetcher=fetcher)
-        document = page.write_pdf(pdf_variant="pdf/ua-1", finisher=finish_tags)
-    assert document is not None
-    return bytes(document)
+    return HTML(string=html, url_fetcher=fetcher).render(pdf_variant=PDF_VARIANT)
+
+
+def _write_pdf(document: Any) -> bytes:
+    content = document.write_pdf(pdf_variant=PDF_VARIANT, finisher=finish_tags)
+    assert content is not None
+    return bytes(content)
 
 
 @contextmanager
@@ -172,7 +199,7 @@ def draw_figure(figure: Figure) -> Chart:
     from markupsafe import Markup
 
     _register_fonts()
-    drawing = simplify(vl_convert.vegalite_to_svg(ask_for_words(figure.spec)), figure.key)
+    drawing = simplify(compose(vl_convert.vegalite_to_svg(ask_for_words(figure.spec))), figure.key)
     return Chart(
         svg=Markup(drawing.svg),
         uri="data:image/svg+xml;base64," + base64.b64encode(drawing.svg.encode()).decode(),

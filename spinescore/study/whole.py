@@ -79,10 +79,9 @@ class Study(Section):
     def fingerprint(self) -> str:
         """Return the SHA-256 of the settings, as hex; equal settings, equal fingerprint.
 
-        The report's language and paper are none of them, nor what a shareable one is rounded to: no result
-        changes.
+        The report's language and what [report] says are none of them, nor what a shareable one is rounded
+        to: no result changes.
         """
-        looks = {"study": {"language", "min_cell"}, "report": {"paper"}}
-        settings = self.model_dump(mode="json", exclude=looks)
+        settings = self.model_dump(mode="json", exclude={"study": {"language", "min_cell"}, "report": True})
         canonical = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()

@@ -34,7 +34,7 @@ def shorten(report: Report, material: Material) -> Iterator[Report]:
     """
     parts = _parts(report, material)
     while True:
-        yield _put_together(report, material, [block for part in parts for block in part])
+        yield _put_together(report, material, [block for part in [*parts[1:], *parts[:1]] for block in part])
         if not parts:
             return
         parts.pop()

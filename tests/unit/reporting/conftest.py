@@ -108,10 +108,11 @@ def _cohort_results(cohort: str) -> Iterator[Result]:
 def _table_one(cohort: str) -> Iterator[Result]:
     for group in ("overall", *GROUPS):
         common = {"cohort": cohort, "analysis": "table_one", "group": group}
-        yield Result(term="subjects", statistic="n", value=120.0, **common)
-        yield Result(term="manufacturer", statistic="n", value=120.0, **common)
+        size = 120.0 if group == "overall" else 40.0
+        yield Result(term="subjects", statistic="n", value=size, **common)
+        yield Result(term="manufacturer", statistic="n", value=size, **common)
         yield Result(term="manufacturer", statistic="missing", value=0.0, **common)
-        yield Result(term="manufacturer", statistic="count", comparator=HOSTILE_LEVEL, value=120.0, **common)
+        yield Result(term="manufacturer", statistic="count", comparator=HOSTILE_LEVEL, value=size, **common)
         yield Result(
             term="manufacturer", statistic="percent", comparator=HOSTILE_LEVEL, value=100.0, **common
         )

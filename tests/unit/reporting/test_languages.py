@@ -17,15 +17,18 @@ from types import ModuleType
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
+from typer.testing import CliRunner
 
+from spinescore.cli import app
 from spinescore.core.reporting.document import References, Report
 from spinescore.core.reporting.language import language, written_in
 from spinescore.core.reporting.material import Material
 from spinescore.core.reporting.sections import build_report
 from spinescore.core.reporting.stored_words import count_text, stored_text
-from spinescore.errors import LanguageError
+from spinescore.errors import LanguageError, StudyError
 from spinescore.shell.catalogues import languages, read_catalogue
 from spinescore.shell.resources import resource
+from spinescore.study import read_study
 from tests.unit.reporting.conftest import make_study
 from tests.unit.reporting.families import full_material
 
@@ -161,6 +164,19 @@ def test_an_unknown_language_names_those_there_are() -> None:
         read_catalogue("tlh")
     with pytest.raises(LanguageError):
         read_catalogue("../ko")
+
+
+def test_the_command_says_which_languages_there_are_before_it_computes_anything(tmp_path: Path) -> None:
+    study = tmp_path / "study.toml"
+    study.write_text(
+        '[study]\ntitle = "t"\ndatabase = "a.duckdb"\n[images]\nsources = ["."]\n[cohorts.a]\nwhere = "true"\n'
+    )
+    found = CliRunner().invoke(app, ["report", str(study), "--language", "tlh"])
+    assert found.exit_code != 0
+    assert isinstance(found.exception, LanguageError)
+    study.write_text(study.read_text().replace("title", 'language = "klingon"\ntitle'))
+    with pytest.raises(StudyError, match=r"en.*ko"):
+        read_study(study)
 
 
 def test_outside_of_the_block_texts_are_english() -> None:

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Without a GPU the CPU build of torch is enough, and spares gigabytes.
 TORCH := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo "torch>=2.8" || echo "torch==2.13.0")
-DEBIAN_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 poppler-utils dicom3tools cron dcmtk libgdcm-tools libopenjp2-tools openjph-tools
+DEBIAN_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 poppler-utils dicom3tools cron dcmtk libgdcm-tools libopenjp2-tools openjph-tools chromium-headless-shell
 
 .PHONY: help install system demo test check lint bench soak catalogues docs demo-bundle clean
 
@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	@touch $@
 
-system: ## install the Debian packages that are missing (pango for the PDF, poppler and dciodvfy for the tests)
+system: ## install the Debian packages that are missing (pango for the PDF; poppler, dciodvfy and a headless Chromium for the tests)
 	@missing=""; for p in $(DEBIAN_PACKAGES); do \
 	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q "ok installed" || missing="$$missing $$p"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \

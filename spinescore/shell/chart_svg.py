@@ -235,12 +235,13 @@ def _join(pending: list[Stroke], looks: dict[str, str], d: str, box: Box) -> Non
     """Add a shape to the first stroke of its looks that it does not touch, and that nothing lies between."""
     width = float(looks.get("stroke-width", "0")) / 2 if "stroke" in looks else 0.0
     box = Box(box.left - width, box.top - width, box.right + width, box.bottom + width)
+    one_colour = len({"fill", "stroke"} & looks.keys()) == 1  # then it does not matter which is drawn first
     target = None
     for stroke in reversed(pending):
         touched = any(box.touches(other) for other in stroke.boxes)
         if stroke.looks == looks and not touched:
             target = stroke
-        elif touched and stroke.looks != looks:
+        elif touched and not (one_colour and stroke.looks == looks):
             break
     if target is None:
         target = Stroke(looks)

@@ -19,7 +19,7 @@ from tests.unit.reporting.browser import LOCAL, Browser, find_chromium, started
 from tests.unit.reporting.conftest import make_study
 from tests.unit.reporting.families import full_material
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium: apt-get install chromium")
+pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium: make system installs one")
 NARROW = 360
 
 

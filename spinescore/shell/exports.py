@@ -15,7 +15,8 @@ from spinescore.core.reporting.language import language
 from spinescore.shell.render import Chart, environment
 
 FORMULA_STARTS = ("=", "+", "-", "@")
-SPLIT_FORMULA = re.compile(r"([;,\t|]\s*)(?=[=+@])")
+SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b"
+SPLIT_FORMULA = re.compile(rf"([;,\t\n|][\s\"'\u200b\u2060\ufeff]*)(?=[{SIGNS}])")
 
 
 def export_tables(report: Report) -> dict[str, bytes]:

@@ -264,12 +264,18 @@ class Report:
 
 
 def number_report(report: Report) -> Report:
-    """Number tables and figures in order and turn the cells' notes into footnotes."""
+    """Number tables and figures in order and turn the cells' notes into footnotes.
+
+    Keys are made unique: names of letters that no anchor can hold may have come out alike.
+    """
     tables = figures = 0
     sections = []
+    keys: set[str] = set()
     for section in report.sections:
         blocks: list[Block] = []
         for block in section.blocks:
+            if isinstance(block, Table | Figure | Flow | ImageCards):
+                block = replace(block, key=_unused(block.key, keys))
             if isinstance(block, Table):
                 tables += 1
                 block = add_footnotes(replace(block, number=tables))
@@ -279,6 +285,16 @@ def number_report(report: Report) -> Report:
             blocks.append(block)
         sections.append(replace(section, blocks=tuple(blocks)))
     return replace(report, sections=tuple(sections))
+
+
+def _unused(key: str, keys: set[str]) -> str:
+    """Return a key that is not there yet, by a number behind it, and keep it."""
+    unused, number = key, 1
+    while unused in keys:
+        number += 1
+        unused = f"{key}-{number}"
+    keys.add(unused)
+    return unused
 
 
 def add_footnotes(table: Table) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 REPLACED = "\ufffd"
@@ -24,14 +26,19 @@ def printable(text: str) -> str:
     return "".join(_shown(character) for character in text if character not in TURNING)
 
 
-def printable_values(value: Any) -> Any:
-    """Return nested lists and mappings with every text in them printable."""
+def make_printable(value: Any) -> Any:
+    """Return a report, or anything nested in one, with every text in it printable."""
     if isinstance(value, str):
         return printable(value)
-    if isinstance(value, dict):
-        return {printable_values(key): printable_values(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [printable_values(item) for item in value]
+    if isinstance(value, Mapping):
+        return {make_printable(key): make_printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [make_printable(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(make_printable(item) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        texts = {f.name: make_printable(getattr(value, f.name)) for f in fields(value) if f.init}
+        return replace(value, **texts)
     return value
 
 

@@ -32,6 +32,7 @@ from spinescore.core.reporting.material import Material, in_sentence
 from spinescore.core.reporting.methods import limits_section, methods_section
 from spinescore.core.reporting.multiplicity_section import multiplicity_section
 from spinescore.core.reporting.prediction_section import prediction_section
+from spinescore.core.reporting.printable import make_printable
 from spinescore.core.reporting.provenance import provenance_section
 from spinescore.core.reporting.repeated_section import repeated_section
 from spinescore.core.reporting.sensitivity_section import sensitivity_section
@@ -78,7 +79,7 @@ def build_report(material: Material) -> Report:
         sections=(*sections, checklist_section(material, sections)),
         paper=material.study.report.paper,
     )
-    return number_report(report)
+    return number_report(make_printable(report))
 
 
 def banner_of(material: Material) -> tuple[str, str]:

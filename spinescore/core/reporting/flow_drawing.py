@@ -9,10 +9,11 @@ from xml.sax.saxutils import escape, quoteattr
 
 from spinescore.core.reporting import theme
 from spinescore.core.reporting.document import Flow, FlowChart, FlowStep
+from spinescore.core.reporting.language import gettext as _
 from spinescore.core.reporting.printable import printable
 
 WIDTH = 642.0  # 170 mm at 96 px to the inch
-BOX, EXIT, END_INDENT = 268.0, 322.0, 64.0
+BOX, EXIT, END_INDENT, END_WIDTH = 268.0, 322.0, 64.0, 226.0
 LINE, PAD, GAP = 13.5, 6.0, 15.0
 SIZE, SMALL = 10.5, 9.5
 TITLE_ROOM = 20.0
@@ -90,14 +91,15 @@ def _draw_chart(chart: FlowChart, y: float) -> tuple[list[str], float]:
         if i:
             parts.append(_line(middle, top, middle, box_top, arrow=True))
         parts += [*exit_parts, *box_parts]
+    trunk = y
     for end in chart.ends:
-        parts.append(_line(middle / 2, y, middle / 2, y + GAP + LINE))
-        parts.append(_line(middle / 2, y + GAP + LINE, END_INDENT, y + GAP + LINE, arrow=True))
-        box_parts, below = _draw_box(end, END_INDENT, y + GAP, BOX - 14)
-        exit_parts, exit_bottom = _draw_exit(end, y + GAP, END_INDENT + BOX - 14) if end.exit else ([], below)
-        parts.append(_line(middle / 2, y, middle / 2, y))
+        top = y + GAP
+        box_parts, below = _draw_box(end, END_INDENT, top, END_WIDTH)
+        exit_parts, exit_bottom = _draw_exit(end, top, END_INDENT + END_WIDTH) if end.exit else ([], below)
+        parts.append(_line(middle / 2, trunk, middle / 2, top + LINE))
+        parts.append(_line(middle / 2, top + LINE, END_INDENT, top + LINE, arrow=True))
         parts += [*box_parts, *exit_parts]
-        y = max(below, exit_bottom)
+        trunk, y = top + LINE, max(below, exit_bottom)
     return parts, y
 
 
@@ -116,7 +118,8 @@ def _draw_box(step: FlowStep, x: float, y: float, width: float) -> tuple[list[st
 def _draw_exit(step: FlowStep, y: float, from_x: float) -> tuple[list[str], float]:
     assert step.exit is not None
     width = WIDTH - EXIT - 1
-    lines = [(line, True) for line in wrap(step.exit.total, width - 2 * PAD, SMALL)]
+    total = _("Left out: {n}").format(n=step.exit.total)
+    lines = [(line, True) for line in wrap(total, width - 2 * PAD, SMALL)]
     for reason in step.exit.reasons:
         lines += [(line, False) for line in wrap(reason, width - 2 * PAD, SMALL)]
     height = 2 * PAD + (LINE - 1) * len(lines)

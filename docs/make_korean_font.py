@@ -41,6 +41,7 @@ def make_face(source: Path, style: str) -> TTFont:
     chosen.populate(unicodes=(*SYLLABLES, *LETTERS, *PUNCTUATION))
     chosen.subset(font)
     rename(font, style)
+    align(font)
     return font
 
 
@@ -57,6 +58,17 @@ def rename(font: TTFont, style: str) -> None:
     top.fontNames[0] = postscript
     top.topDictIndex[0].FullName = names[4]
     top.topDictIndex[0].FamilyName = FAMILY
+
+
+def align(font: TTFont) -> None:
+    """Give the face the height of SpineScore Sans, so that lines with and without Korean are as high."""
+    latin = TTFont(FONTS / "SpineScoreSans-Regular.otf")
+    scale = font["head"].unitsPerEm / latin["head"].unitsPerEm
+    above, below = (round(scale * value) for value in (latin["hhea"].ascent, latin["hhea"].descent))
+    font["hhea"].ascent, font["hhea"].descent, font["hhea"].lineGap = above, below, 0
+    metrics = font["OS/2"]
+    metrics.sTypoAscender, metrics.sTypoDescender, metrics.sTypoLineGap = above, below, 0
+    metrics.usWinAscent, metrics.usWinDescent = above, -below
 
 
 def main(folder: Path) -> None:

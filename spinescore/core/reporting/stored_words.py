@@ -145,6 +145,10 @@ EXITS = (
     marked("not tried yet"),
 )
 FILE_REASONS = (
+    marked("duplicate: {reason}"),
+    marked("excluded: {reason}"),
+    marked("rejected: {reason}"),
+    marked("missing: {reason}"),
     # docs/ingest.md, states and reasons; underscores are spaces here
     marked("identical"),
     marked("header differs"),

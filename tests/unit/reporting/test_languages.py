@@ -41,7 +41,6 @@ AS_IT_IS = {
     *("PAD", "AUC", "HR", "OR", "SHR", "CI", "SD", "SMD", "ICC", "IDI", "NRI", "PPV", "NPV", "IPA", "ICI"),
     *("LR", "df", "MAE", "RMSE", "CCC", "R²", "χ²", "DXA", "VFA", "UTC"),
     *("Holm", "Benjamini", "Hochberg", "Beheshti", "Cole", "STROBE", "TRIPOD", "AI", "STARD", "spinescore"),
-    *("rejected", "bad"),  # a reason of a made-up rule
 }
 SPOKEN_IN_CHARTS = {"title", "text", "label", "subtitle", "rule", "sex"}
 RUN_OF_ENGLISH = re.compile(r"(?:\b[a-z]{2,}(?:['’][a-z]+)? ){3,}[a-z]{2,}")
@@ -195,6 +194,7 @@ def test_stored_notes_are_translated_part_by_part() -> None:
         )
         assert stored_text("separation in 3 of 20 imputations") == "대치 20회 중 3회에서 분리(separation)"
         assert stored_text("too old (80 or older)") == "나이 초과(80세 이상)"
+        assert stored_text("excluded: not dicom") == "제외됨: DICOM 아님"
         assert stored_text("a rule of one's own") == "a rule of one's own"
 
 

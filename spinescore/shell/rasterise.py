@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from spinescore.shell.resources import resource
 DOTS_PER_INCH = 300
 PIXELS_PER_INCH = 96  # of the page, in which a chart's width is given
 POINTS_PER_INCH = 72
+POLITENESS = 5
 PAPER = '<rect width="100%" height="100%" fill="#ffffff"/>'
 
 
@@ -71,6 +73,7 @@ def main(folder: Path, fonts: Path) -> None:
     """Draw every SVG of a folder as PNG beside it."""
     import vl_convert
 
+    os.nice(POLITENESS)  # the PDF is waited for, the pictures come with it
     vl_convert.register_font_directory(str(fonts))
     for path in sorted(folder.glob("*.svg")):
         path.with_suffix(".png").write_bytes(rasterise(path.read_text(encoding="utf-8")))

@@ -18,6 +18,10 @@ assert Path(spinescore.__file__).is_relative_to(sys.argv[1]), spinescore.__file_
 from spinescore.shell.resources import resource, sql
 for parts in (("sql", "schema"), ("templates", "report"), ("data", "demo-study.toml"), ("data", "demo-truth.json")):
     assert resource(*parts).is_relative_to(sys.argv[1]), parts
+from spinescore.shell.catalogues import languages, read_catalogue
+assert [len(read_catalogue(code).info()) > 0 for code in languages()] == [False, True], languages()
+from spinescore.shell.korean_face import korean_faces
+assert len(korean_faces("척추", "ko")) > 50_000
 from spinescore.verify import verify_statistics
 assert verify_statistics().agrees
 assert {path.suffix for path in (Path(sys.argv[1]) / "spinescore" / "reference").iterdir()} == {".json", ".csv", ".R"}

@@ -44,9 +44,10 @@ ANALYZE_FIRST = "Run `spinescore analyze STUDY.toml` (or `spinescore run STUDY.t
 def render_report(warehouse: Warehouse, study: Study, key: ModelKey, *, force: bool = False) -> StageSummary:
     """Render the latest analysis of a model into the study's output folder; nothing if nothing changed.
 
-    Writes ``report.html``, ``report.pdf``, ``summary.pdf`` (two pages), ``results.json``,
-    ``results.parquet``, ``tables/*.csv`` and ``.html`` (for Word), ``figures/*.svg`` and ``.png`` (300 dpi),
-    readable by their owner alone. A report that fails half-way leaves the earlier one as it was.
+    Writes ``report.html``, ``report.pdf``, ``supplement.pdf``, ``summary.pdf`` (two pages),
+    ``results.json``, ``results.parquet``, ``tables/*.csv`` and ``.html`` (for Word), ``figures/*.svg`` and
+    ``.png`` (300 dpi), readable by their owner alone. A report that fails half-way leaves the earlier one as
+    it was.
 
     Raises
     ------

@@ -6,13 +6,14 @@ import base64
 import gc
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
 from spinescore.core.reporting.document import Figure, Report
 from spinescore.core.reporting.language import gettext, language
+from spinescore.core.reporting.supplement import split_report
 from spinescore.shell.chart_points import Readings, ask_for_words, read_off
 from spinescore.shell.chart_svg import simplify
 from spinescore.shell.column_widths import lay_out
@@ -20,6 +21,7 @@ from spinescore.shell.korean_face import korean_faces
 from spinescore.shell.korean_words import compose, keep_words
 from spinescore.shell.pdf_tags import finish_tags
 from spinescore.shell.resources import resource
+from spinescore.shell.second_pdf import printing
 
 Medium = Literal["screen", "print"]
 PDF_VARIANT = "pdf/ua-1"
@@ -133,9 +135,14 @@ def render_files(
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """Return the page and the PDF by file name, and a warning where the PDF could not be made."""
     charts = draw_charts(report) if charts is None else charts
-    files = {f"{stem}.html": render_html(report, charts, "screen").encode()}
+    main, more = split_report(report)
+    files = {}
     try:
-        files[f"{stem}.pdf"] = render_pdf(render_html(report, charts, "print"))
+        with printing(render_html(more, charts, "print")) if more else nullcontext() as printer:
+            files[f"{stem}.html"] = render_html(report, charts, "screen").encode()
+            files[f"{stem}.pdf"] = render_pdf(render_html(main, charts, "print"))
+            if printer is not None:
+                files[supplement_name(stem)] = printer.finish()
     except OSError as error:
         reason = str(error).splitlines()[0]
         return files, (
@@ -143,6 +150,15 @@ def render_files(
             "libpangoft2-1.0-0 libharfbuzz-subset0.",
         )
     return files, ()
+
+
+def supplement_name(stem: str) -> str:
+    """Return the file name of a report's supplement.
+
+    >>> supplement_name("shareable-report")
+    'shareable-supplement.pdf'
+    """
+    return f"{stem.removesuffix('report')}supplement.pdf"
 
 
 @cache

@@ -15,7 +15,9 @@ OURS = {
     "tables": re.compile(r"table-\d{2,}-[a-z0-9-]+\.(csv|html)"),
     "figures": re.compile(r"figure-\d{2,}-[a-z0-9-]+\.(svg|png)"),
 }
-DROPPED_IF_ABSENT = ("report.pdf", "shareable-report.pdf")
+DROPPED_IF_ABSENT = tuple(
+    f"{prefix}{name}.pdf" for prefix in ("", "shareable-") for name in ("report", "supplement", "summary")
+)
 
 
 @contextmanager

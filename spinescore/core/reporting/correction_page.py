@@ -136,7 +136,9 @@ def _panel(correction: Correction, when: str, years: Any) -> Any:
     y = alt.Y("mean:Q", title="PAD, years", scale=years)
     base = alt.Chart(values_of(rows))
     colour = theme.VERMILION if when == "before" else theme.BLUE
-    bars = base.mark_rule(color=colour, opacity=0.45).encode(x=x, y=alt.Y("low:Q", scale=years), y2="high:Q")
+    bars = base.mark_rule(color=colour, opacity=0.45).encode(
+        x=x, y=alt.Y("low:Q", scale=years), y2=alt.Y2("high:Q")
+    )
     size = alt.Size("n:Q", legend=None, scale=alt.Scale(range=[12, 70]))
     dots = base.mark_point(filled=True, color=colour, opacity=1).encode(x=x, y=y, size=size)
     ends = [{"age": edge, "mean": 0.0} for edge in domain]
@@ -192,7 +194,7 @@ def _bar_figure(correction: Correction) -> Figure:
     counts = (
         alt.Chart(values_of([row for row in rows if row["when"] == "before"]))
         .mark_bar(color=theme.GREY, stroke="white", strokeWidth=0.5)
-        .encode(x=x, x2="end:Q", y=alt.Y("n:Q", title="Subjects per year of age"), y2=alt.datum(0))
+        .encode(x=x, x2=alt.X2("end:Q"), y=alt.Y("n:Q", title="Subjects per year of age"), y2=alt.Y2Datum(0))
     )
     spread = (
         alt.Chart(values_of(rows))

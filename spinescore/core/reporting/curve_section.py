@@ -158,7 +158,7 @@ def _spline_panel(material: Material, cohort: str, endpoint: str, curves: pl.Dat
     knots = _knots(material, cohort, endpoint, str(curves["model"][0]))
     layers = [
         one.encode(y=y),
-        band.encode(x=x, y=foot, y2="up:Q"),
+        band.encode(x=x, y=foot, y2=alt.Y2("up:Q")),
         base.mark_line(color=theme.BLUE, strokeWidth=1.8, clip=True).encode(x=x, y=y),
         base.mark_circle(size=60, opacity=1, color="transparent").encode(x=x, y=y, tooltip=_hints()),
         *_marks(knots, curves["comparator"][0], low, x, y),

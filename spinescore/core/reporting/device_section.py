@@ -245,7 +245,7 @@ def _draw(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
     data, height = values_of(lines), ROW_HEIGHT * len(lines)
     y = alt.Y("row:O", axis=None, scale=alt.Scale(domain=list(range(len(lines)))))
     x = alt.X("value:Q", title=_("Shift of raw PAD, years"), axis=alt.Axis(grid=False))
-    names = alt.Chart(data).encode(x=alt.value(0), y=y, text="label:N")
+    names = alt.Chart(data).encode(x=theme.fixed("x", 0), y=y, text=alt.Text("label:N"))
     heads = names.transform_filter("datum.heading").mark_text(align="left", fontWeight="bold")
     plain = names.transform_filter("!datum.heading").mark_text(align="left", dx=10, limit=LEFT_OF_PLOT - 10)
     base = alt.Chart(data).transform_filter("!datum.heading")
@@ -258,7 +258,7 @@ def _draw(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ]
     zero = alt.Chart(values_of([{"value": 0}])).mark_rule(color=theme.MUTED, strokeWidth=1).encode(x=x)
     bars = base.mark_rule(color=theme.BLUE, strokeWidth=1.4).encode(
-        x=alt.X("lower:Q", title=_("Shift of raw PAD, years")), x2="upper:Q", y=y
+        x=alt.X("lower:Q", title=_("Shift of raw PAD, years")), x2=alt.X2("upper:Q"), y=y
     )
     dots = base.mark_square(color=theme.BLUE, size=42, opacity=1).encode(x=x, y=y, tooltip=hints)
     return theme.beside(

@@ -229,11 +229,12 @@ Block = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A section of the report."""
+    """A section of the report; ``supplementary`` ones are a document of their own on paper."""
 
     key: str
     title: str
     blocks: tuple[Block, ...]
+    supplementary: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from spinescore.core.reporting.material import PREDICTOR_NAMES, Material, in_sen
 
 MOST_POINTS = 2000
 BIN_YEARS = 1.5
+ROC_HINTS = 40  # points of a curve that can be read
 ROC_LINES = (
     ("spine_age_raw", theme.VERMILION, [1, 0]),
     ("chronological_age", theme.BLUE, [6, 3]),
@@ -161,9 +162,9 @@ def _cells(points: pl.DataFrame, predictor: str, x: Any, y: Any) -> Any:
         .mark_rect()
         .encode(
             x=x,
-            x2="age_to:Q",
+            x2=alt.X2("age_to:Q"),
             y=y,
-            y2="spine_to:Q",
+            y2=alt.Y2("spine_to:Q"),
             color=shade_by_count(),
             tooltip=[alt.Tooltip("subjects:Q", title=_("Subjects"))],
         )
@@ -185,7 +186,7 @@ def _fitted_line(material: Material, cohort: str, predictor: str, x: Any, y: Any
         return []
     base = alt.Chart(values_of(rows))
     band = base.mark_area(color=theme.VERMILION, opacity=1, fillOpacity=0.22, clip=True).encode(
-        x=x, y=alt.Y("lower:Q", title=_("Spine age, years"), scale=y["scale"]), y2="upper:Q"
+        x=x, y=alt.Y("lower:Q", title=_("Spine age, years"), scale=y["scale"]), y2=alt.Y2("upper:Q")
     )
     return [band, base.mark_line(color=theme.VERMILION, strokeWidth=1.8, clip=True).encode(x=x, y=y)]
 
@@ -225,7 +226,8 @@ def _roc_panel(material: Material, cohort: str, endpoint: str) -> Any | None:
         if not rows:
             continue
         line = alt.Chart(values_of(rows)).mark_line(color=colour, strokeDash=dash, strokeWidth=1.8)
-        layers.append(line.encode(x=x, y=y, order="i:Q"))
+        layers.append(line.encode(x=x, y=y, order=alt.Order("i:Q")))
+        layers.append(_roc_hints(rows, _(PREDICTOR_NAMES[predictor]), x, y))
         layers.extend(_roc_key(material, cohort, endpoint, predictor, colour, dash, 0.24 - 0.085 * i, x, y))
     found = material.results.find(
         cohort, "auc", "auc", endpoint=endpoint, predictor="chronological_age", model=None
@@ -237,6 +239,21 @@ def _roc_panel(material: Material, cohort: str, endpoint: str) -> Any | None:
     )
     title = alt.TitleParams(text=cohort, subtitle=counts)
     return theme.layered(*layers, width=theme.PANEL_WIDTH, height=theme.PANEL_HEIGHT, title=title)
+
+
+def _roc_hints(rows: list[dict[str, Any]], name: str, x: Any, y: Any) -> Any:
+    """Let some points of a curve be read; unseen."""
+    import altair as alt
+
+    step = max(1, len(rows) // ROC_HINTS)
+    chosen = [{**row, "line": name} for row in rows[::step]]
+    hints = alt.Chart(values_of(chosen)).mark_circle(color="transparent", size=60, opacity=1)
+    tooltip = [
+        alt.Tooltip("line:N", title=_("Line")),
+        alt.Tooltip("x:Q", title=_("1 − specificity"), format=".2f"),
+        alt.Tooltip("y:Q", title=_("Sensitivity"), format=".2f"),
+    ]
+    return hints.encode(x=x, y=y, tooltip=tooltip)
 
 
 def _roc_key(
@@ -261,5 +278,7 @@ def _roc_key(
     )
     return [
         stroke.mark_line(color=colour, strokeDash=dash, strokeWidth=1.8).encode(x=x, y=y),
-        text.mark_text(align="left", fontSize=theme.SMALL, color=theme.INK).encode(x=x, y=y, text="label:N"),
+        text.mark_text(align="left", fontSize=theme.SMALL, color=theme.INK).encode(
+            x=x, y=y, text=alt.Text("label:N")
+        ),
     ]

@@ -26,7 +26,13 @@ WIDEST_RATIO = 16.0
 FOREST_ROW = 14
 NAMES_WIDTH = 214
 HAZARD_AXIS = marked("Hazard ratio per SD (log scale)")
-FOREST_HINTS = (("estimate", marked("Ratio (CI)")), ("p", "p"), ("events", marked("Events / n")))
+FOREST_HINTS = (
+    ("under", marked("Group")),
+    ("label", marked("Line")),
+    ("estimate", marked("Ratio (CI)")),
+    ("p", "p"),
+    ("events", marked("Events / n")),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +115,9 @@ def forest_figure(
     height = FOREST_ROW * len(rows)
     y = alt.Y("row:O", axis=None, scale=alt.Scale(domain=list(range(len(rows)))))
     lines = [_forest_values(i, row) for i, row in enumerate(rows)]
+    _say_headings(lines)
     data = values_of(lines)
-    names = alt.Chart(data).encode(x=alt.value(0), y=y, text="label:N")
+    names = alt.Chart(data).encode(x=theme.fixed("x", 0), y=y, text=alt.Text("label:N"))
     heads = names.transform_filter("datum.heading").mark_text(align="left", fontWeight="bold")
     plain = names.transform_filter("!datum.heading").mark_text(align="left", dx=10, limit=NAMES_WIDTH - 10)
     spare = 16 * (len(p_head) > 1)  # a longer head takes its room from the plot
@@ -155,7 +162,7 @@ def _forest_column(data: Any, y: Any, name: str, head: str, width: int) -> Any:
         text=head, anchor="end", fontSize=theme.SMALL, fontWeight="normal", color=theme.MUTED, offset=4
     )
     text = alt.Chart(data, title=title).mark_text(align="right", fontSize=theme.SMALL, color=theme.INK)
-    return text.encode(x=alt.value(width), y=y, text=f"{name}:N").properties(width=width)
+    return text.encode(x=theme.fixed("x", width), y=y, text=alt.Text(f"{name}:N")).properties(width=width)
 
 
 def _forest_plot(data: Any, lines: Sequence[dict[str, Any]], y: Any, axis: str) -> list[Any]:
@@ -172,12 +179,23 @@ def _forest_plot(data: Any, lines: Sequence[dict[str, Any]], y: Any, axis: str) 
     base = alt.Chart(data).transform_filter("isValid(datum.value)")
     one = alt.Chart(values_of([{"value": 1}])).mark_rule(color=theme.MUTED, strokeWidth=1).encode(x=x)
     bars = base.mark_rule(color=theme.BLUE, strokeWidth=1.4, clip=True).encode(
-        x=alt.X("lower:Q", title=axis), x2="upper:Q", y=y
+        x=alt.X("lower:Q", title=axis), x2=alt.X2("upper:Q"), y=y
     )
     dots = base.mark_square(color=theme.BLUE, size=42, opacity=1, clip=True).encode(
         x=x, y=y, tooltip=[alt.Tooltip(f"{name}:N", title=_(head)) for name, head in FOREST_HINTS]
     )
     return [one, bars, dots]
+
+
+def _say_headings(lines: Sequence[dict[str, Any]]) -> None:
+    """Give each line the headings it stands under; a heading over a heading is of the upper level."""
+    upper = lower = ""
+    for line, after in zip(lines, [*lines[1:], {"heading": False}], strict=True):
+        if line["heading"] and after["heading"]:
+            upper, lower = line["label"], ""
+        elif line["heading"]:
+            lower = line["label"]
+        line["under"] = ": ".join(filter(None, (upper, lower)))
 
 
 def _ratio_domain(lines: Sequence[dict[str, Any]]) -> tuple[float, float]:
@@ -282,7 +300,9 @@ def _incidence_lines(own: pl.DataFrame, groups: list[str], years: Any, domain: l
     band = band.mark_area(interpolate="step-after", opacity=1, fillOpacity=0.11, clip=True)
     lines = base.mark_line(interpolate="step-after", strokeWidth=1.8, clip=True)
     return [
-        band.encode(x=x, y=alt.Y("lower:Q", title=name, scale=y["scale"]), y2="upper:Q", color=colour),
+        band.encode(
+            x=x, y=alt.Y("lower:Q", title=name, scale=y["scale"]), y2=alt.Y2("upper:Q"), color=colour
+        ),
         lines.encode(x=x, y=y, color=colour, strokeDash=dash),
         *_line_names(own, groups, x, y, colour, years.domain[1], domain),
         _year_hints(own, groups, x, y, years.domain[1]),
@@ -317,7 +337,7 @@ def _line_names(
     spread = theme.spread_labels(list(ends.values()), (domain[1] - domain[0]) * 12 / PLOT_HEIGHT)
     rows = [{"group": group, "x": last_year, "y": at} for group, at in zip(ends, spread, strict=True)]
     text = alt.Chart(values_of(rows)).mark_text(align="left", dx=4, fontSize=theme.SMALL, fontWeight="bold")
-    return [text.encode(x=x, y=y, text="group:N", color=colour)]
+    return [text.encode(x=x, y=y, text=alt.Text("group:N"), color=colour)]
 
 
 def _year_hints(own: pl.DataFrame, groups: list[str], x: Any, y: Any, last_year: float) -> Any:
@@ -359,6 +379,6 @@ def _numbers_below(at_risk: pl.DataFrame, column: str, head: str, groups: list[s
     x = alt.X("x:Q", scale=years, axis=None)
     title = alt.TitleParams(text=head, fontSize=theme.SMALL, fontWeight="normal", color=theme.MUTED, offset=3)
     text = alt.Chart(values_of(rows), title=title).mark_text(fontSize=theme.SMALL, color=theme.INK)
-    return text.encode(x=x, y=y, text="n:N").properties(
+    return text.encode(x=x, y=y, text=alt.Text("n:N")).properties(
         width=theme.PANEL_WIDTH, height=RISK_ROW * len(groups)
     )

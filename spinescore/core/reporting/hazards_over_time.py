@@ -83,7 +83,7 @@ def _panel(material: Material, cohort: str, endpoint: str, own: pl.DataFrame) ->
     hazard, test = _found(material, cohort, endpoint)
     one = alt.Chart(values_of([{"y": 1}])).mark_rule(color=theme.MUTED, strokeWidth=1).encode(y=y)
     layers = [
-        band.encode(x=x, y=alt.Y("lower:Q", title=y["title"], scale=scale), y2="upper:Q"),
+        band.encode(x=x, y=alt.Y("lower:Q", title=y["title"], scale=scale), y2=alt.Y2("upper:Q")),
         one,
         base.mark_line(color=theme.BLUE, strokeWidth=1.8, clip=True).encode(x=x, y=y),
         base.mark_circle(size=60, opacity=1, color="transparent", clip=True).encode(x=x, y=y, tooltip=hints),

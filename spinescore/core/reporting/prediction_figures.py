@@ -155,10 +155,18 @@ def _key(names: Sequence[str], left: float) -> list[Any]:
         colour, dash = STYLES[name]
         start, at = left * theme.PANEL_WIDTH, 6 + 14 * i
         ends = alt.Chart(values_of([{}])).mark_rule(color=colour, strokeDash=dash, strokeWidth=1.8)
-        ends = ends.encode(x=alt.value(start), x2=alt.value(start + 22), y=alt.value(at), y2=alt.value(at))
+        ends = ends.encode(
+            x=theme.fixed("x", start),
+            x2=theme.fixed("x2", start + 22),
+            y=theme.fixed("y", at),
+            y2=theme.fixed("y2", at),
+        )
         text = alt.Chart(values_of([{"label": _(name)}]))
         text = text.mark_text(align="left", baseline="middle", fontSize=theme.SMALL, color=theme.INK)
-        layers += [ends, text.encode(x=alt.value(start + 27), y=alt.value(at), text="label:N")]
+        layers += [
+            ends,
+            text.encode(x=theme.fixed("x", start + 27), y=theme.fixed("y", at), text=alt.Text("label:N")),
+        ]
     return layers
 
 

@@ -140,7 +140,9 @@ def _pair_cells(pairs: pl.DataFrame, x: Any, y: Any) -> Any:
         for a, b, n in pairs.group_by(*floors).len().iter_rows()
     ]
     cells = alt.Chart(values_of(rows)).mark_rect(clip=True)
-    return cells.encode(x=x, x2="mean_to:Q", y=y, y2="difference_to:Q", color=shade_by_count())
+    return cells.encode(
+        x=x, x2=alt.X2("mean_to:Q"), y=y, y2=alt.Y2("difference_to:Q"), color=shade_by_count()
+    )
 
 
 def _change_panel(cohort: str, kind: str, curves: pl.DataFrame) -> Any:
@@ -157,7 +159,7 @@ def _change_panel(cohort: str, kind: str, curves: pl.DataFrame) -> Any:
     layers = [
         alt.Chart(values_of(bars))
         .mark_bar(color=theme.BLUE, opacity=1, fillOpacity=0.35, stroke=theme.BLUE, strokeWidth=0.5)
-        .encode(x=x, x2="to:Q", y=y, y2=alt.datum(0))
+        .encode(x=x, x2=alt.X2("to:Q"), y=y, y2=alt.Y2Datum(0))
     ]
     if error.height:
         line = [{"change": compact(at), "share": compact(s)} for at, s in error.select("x", "y").iter_rows()]

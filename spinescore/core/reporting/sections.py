@@ -38,6 +38,7 @@ from spinescore.core.reporting.repeated_section import repeated_section
 from spinescore.core.reporting.sensitivity_section import sensitivity_section
 from spinescore.core.reporting.subgroup_section import subgroup_section
 from spinescore.core.reporting.summary import cover_facts, summary_section
+from spinescore.core.reporting.supplement import move_to_supplement
 from spinescore.core.reporting.theme import unchecked_charts
 
 SUBTITLE = marked("Spine age from lateral spine images, and what it adds to chronological age")
@@ -76,7 +77,7 @@ def build_report(material: Material) -> Report:
         banner_detail=detail,
         running_head=banner,
         facts=cover_facts(material),
-        sections=(*sections, checklist_section(material, sections)),
+        sections=move_to_supplement([*sections, checklist_section(material, sections)], material),
         paper=material.study.report.paper,
     )
     return number_report(make_printable(report))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 FONT = "SpineScore Sans, SpineScore Sans KR"
 INK = "#1b1f24"
@@ -88,6 +88,14 @@ def unchecked_charts() -> Iterator[None]:
 
     with debug_mode(False):
         yield
+
+
+def fixed(channel: Literal["x", "x2", "y", "y2"], pixels: float) -> Any:
+    """Return a place in pixels for a channel; Altair takes long to find out what a bare value is."""
+    import altair as alt
+
+    classes: dict[str, Any] = {"x": alt.XValue, "x2": alt.X2Value, "y": alt.YValue, "y2": alt.Y2Value}
+    return classes[channel](pixels)
 
 
 def finish(chart: Any) -> dict[str, Any]:

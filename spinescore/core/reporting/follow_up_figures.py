@@ -18,8 +18,8 @@ from spinescore.core.reporting.language import marked
 from spinescore.core.reporting.material import Material, in_sentence
 from spinescore.domain import Result
 
-PLOT_HEIGHT = 210
-RISK_ROW = 14
+PLOT_HEIGHT = 176
+RISK_ROW = 12
 LEAST_AT_RISK = 10
 RATIO_TICKS = (0.1, 0.2, 0.33, 0.5, 0.67, 1, 1.5, 2, 3, 5, 8, 12)
 WIDEST_RATIO = 16.0

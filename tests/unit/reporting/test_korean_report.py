@@ -22,7 +22,7 @@ from spinescore.shell.korean_face import korean_faces
 from spinescore.shell.korean_words import JOINER, keep_words
 from spinescore.shell.render import render_html
 from spinescore.shell.resources import resource
-from spinescore.shell.warehouse import Warehouse, open_warehouse
+from spinescore.shell.warehouse import open_warehouse
 from spinescore.study import Study
 from tests.unit.reporting.conftest import fill_warehouse, make_study
 
@@ -185,10 +185,16 @@ def test_the_whole_face_has_every_syllable() -> None:
 
 
 def test_a_report_is_rendered_again_when_only_its_language_changes(
-    analysed: Warehouse, study: Study, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spinescore.shell.render.render_pdf", lambda html: b"%PDF")
-    korean = written_in(study, language="ko")
-    assert study.fingerprint() == korean.fingerprint()
-    done = [render_report(analysed, one, KEY).changed for one in (study, korean, korean)]
-    assert done == [True, True, False]
+    """In Korean it was rendered by the fixture; in English it would be written anew, here into nothing."""
+    korean = written_in(make_study(folder), title=TITLE, language="ko")
+    english = written_in(korean, language="en")
+    assert english.fingerprint() == korean.fingerprint()
+    written: list[Path] = []
+    monkeypatch.setattr("spinescore.report._write_report", lambda folder, *_: written.append(folder) or ())
+    with open_warehouse(korean.study.database) as warehouse:
+        assert not render_report(warehouse, korean, KEY).changed
+        assert written == []
+        assert render_report(warehouse, english, KEY).changed
+    assert written == [folder]

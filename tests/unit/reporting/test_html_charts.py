@@ -6,6 +6,7 @@ import io
 from typing import Any
 from xml.etree import ElementTree
 
+import altair as alt
 import numpy as np
 import pytest
 import vl_convert
@@ -13,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from spinescore.core.reporting.theme import CONFIG
+from spinescore.core.reporting.figures import _roc_hints
+from spinescore.core.reporting.follow_up_figures import _say_headings
+from spinescore.core.reporting.theme import CONFIG, finish
 from spinescore.shell.chart_points import (
     BETWEEN_ITEMS,
     BETWEEN_NAME_AND_VALUE,
@@ -173,3 +176,33 @@ def test_points_without_a_name_say_so() -> None:
     readings = read_off([Point(1, 2, (("a", "1"),)), Point(3, 4, (("b", "2"),))])
     assert readings.names == ("a", "b")
     assert [values for _, _, values in readings.rows] == [("1", "–"), ("–", "2")]
+
+
+def test_a_point_of_a_forest_says_under_which_headings_it_stands() -> None:
+    lines = [
+        {"label": "Derivation", "heading": True},
+        {"label": "Sex", "heading": True},
+        {"label": "Female", "heading": False},
+        {"label": "Manufacturer", "heading": True},
+        {"label": "ACME", "heading": False},
+        {"label": "External", "heading": True},
+        {"label": "Sex", "heading": True},
+        {"label": "Female", "heading": False},
+    ]
+    _say_headings(lines)
+    said = [line["under"] for line in lines if not line["heading"]]
+    assert said == ["Derivation: Sex", "Derivation: Manufacturer", "External: Sex"]
+
+
+def test_some_points_of_a_curve_can_be_read_and_none_is_drawn() -> None:
+    rows = [{"x": i / 400, "y": i / 400, "i": i} for i in range(400)]
+    axes = {name: alt.X(f"{name}:Q") if name == "x" else alt.Y(f"{name}:Q") for name in ("x", "y")}
+    spec = finish(_roc_hints(rows, "Spine age", axes["x"], axes["y"]))
+    drawing = simplify(vl_convert.vegalite_to_svg(ask_for_words(spec)), "key")
+    assert len(drawing.points) == 40
+    assert drawing.points[0].items == (
+        ("Line", "Spine age"),
+        ("1 − specificity", "0.00"),
+        ("Sensitivity", "0.00"),
+    )
+    assert "circle" not in drawing.svg

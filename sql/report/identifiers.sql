@@ -7,37 +7,37 @@ with every_identifier as (
     union all
     select
         study_instance_uid,
-        'study UID'
+        'study UID' as kind
     from images
     union all
     select
         series_instance_uid,
-        'series UID'
+        'series UID' as kind
     from images
     union all
     select
         subject_id,
-        'subject id'
+        'subject id' as kind
     from images
     union all
     select
         subject_id,
-        'subject id'
+        'subject id' as kind
     from subject_rows
     union all
     select
         image_subject_id,
-        'subject id'
+        'subject id' as kind
     from subject_links
     union all
     select
         subject_id,
-        'subject id'
+        'subject id' as kind
     from unmatched
     union all
     select
         sop_instance_uid,
-        'image UID'
+        'image UID' as kind
     from files
     union all
     select

@@ -141,27 +141,44 @@ def find_bounded_changes(
     """
     first, second = _renamed(earlier, "before: "), _renamed(later, "now: ")
     shared = [name for name in earlier.ranges if name in later.ranges and name in totals]
-    ranges = {**first.ranges, **second.ranges}
-    known = [*first.known, *second.known]
-    found: dict[str, Bounded] = {}
-    by_component = _components(Release(later.k, ranges, tuple(known + _links(shared, totals, sizes=False))))
-    of_size = _links(shared, totals, sizes=True)
     k = max(earlier.k, later.k)
-    for cells, rows in by_component:
-        own = [link for link in of_size if any(name in cells for name, _ in link.terms)]
-        sizes = {name for link in own for name, _ in link.terms}
-        more = [row for row in known if all(name in sizes for name, _ in row.terms)]
-        names = sorted(cells | sizes)
-        rows = list({id(row): row for row in (*rows, *own, *more)}.values())
-        wanted: list[Terms] = [((name, 1.0),) for name in names]
+    ranges = {**first.ranges, **second.ranges}
+    base = {name: high for name, (_, high) in ranges.items()}
+    own = [*first.known, *second.known, *_links(shared, totals, sizes=False)]
+    tied = _shift(Release(k, ranges, tuple(own)), base)
+    of_size = _by_cell(_shift(Release(k, ranges, tuple(_links(shared, totals, sizes=True))), base).known)
+    by_cell = _by_cell(tied.known)
+    found: list[Bounded] = []
+    seen: dict[object, list[tuple[float, float]]] = {}
+    for cells, rows in _components(tied):
+        links = list({id(link): link for name in sorted(cells) for link in of_size.get(name, ())}.values())
+        sizes = {name for link in links for name, _ in link.terms} - cells
+        more = [row for name in sorted(sizes) for row in by_cell[name] if len(row.terms) == 1]
+        names = [*sorted(cells), *sorted(sizes)]
+        wanted: list[Terms] = [((name, 1.0),) for name in sorted(cells)]
         wanted += [
-            ((f"now: {name}", 1.0), (f"before: {name}", -1.0)) for name in shared if f"now: {name}" in cells
+            ((name, 1.0), (f"before: {name.removeprefix('now: ')}", -1.0))
+            for name in sorted(cells)
+            if name.startswith("now: ") and f"before: {name.removeprefix('now: ')}" in cells
         ]
-        for terms, (low, high) in zip(wanted, _ranges_of(wanted, names, rows, ranges, k), strict=True):
+        known = [*rows, *links, *more]
+        signature = _signature(names, known, wanted, tied)
+        if signature not in seen:
+            seen[signature] = _ranges_of(wanted, names, known, tied.ranges, k)
+        for terms, (low, high) in zip(wanted, seen[signature], strict=True):
             title = terms[0][0] if len(terms) == 1 else f"change of {terms[0][0].removeprefix('now: ')}"
-            if low <= high and (bounded := _bounded(title, low, high, k)):
-                found[title] = bounded
-    return list(found.values())
+            moved = sum(factor * base[name] for name, factor in terms)
+            bounded = _bounded(title, low + moved, high + moved, k) if low <= high else None
+            found += [bounded] if bounded else []
+    return found
+
+
+def _by_cell(known: Sequence[Known]) -> dict[str, list[Known]]:
+    rows: dict[str, list[Known]] = defaultdict(list)
+    for row in known:
+        for name, _ in row.terms:
+            rows[name].append(row)
+    return rows
 
 
 def _links(shared: Sequence[str], totals: Mapping[str, tuple[str, str]], *, sizes: bool) -> list[Known]:

@@ -24,9 +24,7 @@ def image_cards_section(material: Material) -> Section:
             title=_("These are images of people"),
             items=(
                 _("This report holds images: share it as you would share them. No shareable report has any."),
-                _(
-                    "An overlay says where the network's age came from, not why, and nothing of the person."
-                ),
+                _("An overlay says where the network's age came from, not why, and nothing of the person."),
             ),
         )
         blocks.insert(0, warning)

@@ -12,7 +12,6 @@ from typing import Any
 import polars as pl
 
 from spinescore import __version__
-from spinescore.core.disclosure.release import make_shareable
 from spinescore.core.reporting.document import Report
 from spinescore.core.reporting.language import marked, written_in
 from spinescore.core.reporting.material import Material, ResultTable
@@ -25,10 +24,7 @@ from spinescore.shell.catalogues import read_catalogue
 from spinescore.shell.cohorts import ModelKey
 from spinescore.shell.corrections import correction_method
 from spinescore.shell.exports import export_figures, export_tables
-from spinescore.shell.identifier_scan import find_identifiers
-from spinescore.shell.image_cards import draw_image_cards
 from spinescore.shell.rasterise import rasterising
-from spinescore.shell.release_check import check_release, write_release
 from spinescore.shell.render import draw_charts, render_files, render_short
 from spinescore.shell.report_folder import staged, write_files
 from spinescore.shell.software import software_versions
@@ -91,6 +87,8 @@ def _image_cards(
         return [], ()
     if key.imported:
         return [], ("No image cards: the ages were imported, and there are no images.",)
+    from spinescore.shell.image_cards import draw_image_cards
+
     return draw_image_cards(warehouse, study.model.bundle, study.report.image_cards)
 
 
@@ -188,6 +186,9 @@ def share_report(
     DisclosureError
         If a count could be told, or an identifier was found; the earlier release stays as it was.
     """
+    from spinescore.core.disclosure.release import make_shareable
+    from spinescore.shell.release_check import check_release, write_release
+
     analysis = _latest_analysis(warehouse, study, key)
     folder, k = study.study.output / SHAREABLE, study.study.min_cell
     arguments = {"study": study.study.title, "analysis": analysis["run_id"], "min_cell": k}
@@ -210,6 +211,8 @@ def share_report(
 
 
 def _refuse_identifiers(folder: Path, warehouse: Warehouse, study: Study) -> None:
+    from spinescore.shell.identifier_scan import find_identifiers
+
     rows = warehouse.fetch("report/identifiers")
     places = (str(study.study.database), str(study.study.output), *map(str, study.images.sources))
     leaks = find_identifiers(folder, dict(rows.select("identifier", "kind").iter_rows()), places)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import polars as pl
 
-from spinescore.analyze import analyze
 from spinescore.calibrate import calibrate
 from spinescore.domain import StageSummary
 from spinescore.errors import StudyError
@@ -59,21 +58,27 @@ def run_study(study: Study, listener: Listener) -> RunSummary:
     SpineScoreError
         From the stage that failed; the stages before it keep what they did.
     """
+    with open_warehouse(study.study.database, create=study.model.imported is None) as warehouse:
+        return run_stages(warehouse, study, listener)
+
+
+def run_stages(warehouse: Warehouse, study: Study, listener: Listener) -> RunSummary:
+    """Do what :func:`run_study` does in a database that is open."""
     summary = RunSummary()
     if study.model.imported is not None:
-        return report_study(study, listener)
-    with open_warehouse(study.study.database, create=True) as warehouse:
-        _finish(summary, listener, ingest_sources(warehouse, study, listener))
-        bundle = study_bundle(study)
-        listener.stage("score")
-        scored = score(
-            warehouse,
-            ScoreRequest(bundle, study.model.device, study.model.force_demo),
-            announce=listener.announce,
-            progress=listener.advance,
-        )
-        _finish(summary, listener, scored)
-        _report(warehouse, study, bundle_key(bundle), listener, summary)
+        _report(warehouse, study, model_key(warehouse, study), listener, summary)
+        return summary
+    _finish(summary, listener, ingest_sources(warehouse, study, listener))
+    bundle = study_bundle(study)
+    listener.stage("score")
+    scored = score(
+        warehouse,
+        ScoreRequest(bundle, study.model.device, study.model.force_demo),
+        announce=listener.announce,
+        progress=listener.advance,
+    )
+    _finish(summary, listener, scored)
+    _report(warehouse, study, bundle_key(bundle), listener, summary)
     return summary
 
 
@@ -149,6 +154,8 @@ def model_key(warehouse: Warehouse, study: Study) -> ModelKey:
 def _report(
     warehouse: Warehouse, study: Study, key: ModelKey, listener: Listener, summary: RunSummary
 ) -> None:
+    from spinescore.analyze import analyze  # it takes a second to import, which a report alone does not need
+
     if study.subjects is not None:
         listener.stage("outcomes")
         _finish(summary, listener, import_outcomes(warehouse, study))

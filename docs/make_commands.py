@@ -40,6 +40,7 @@ COMMANDS = (
     "runs show",
     "runs diff",
     "trace",
+    "doctor",
     "backup",
     "vacuum",
     "demo",

@@ -12,6 +12,7 @@ from spinescore.cli import (
     calibrate,
     data,
     demonstration,
+    doctor,
     history,
     model,
     schedule,
@@ -53,7 +54,7 @@ def _root(
     """Hold the options of the bare command."""
 
 
-for group in (archive, data, study, training, demonstration, verify, upkeep, tracing):
+for group in (archive, data, study, training, demonstration, verify, upkeep, tracing, doctor):
     group.register(app)
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(schedule.app, name="schedule")

@@ -218,7 +218,7 @@ def open_warehouse(path: Path, *, create: bool = False) -> Warehouse:
     try:
         connection = duckdb.connect(str(path), config=_settings(fresh))
     except duckdb.IOException as error:
-        raise _opening_error(path, str(error)) from None
+        raise opening_error(path, str(error)) from None
     except duckdb.Error as error:
         raise DatabaseError(
             f"{path} cannot be opened as a database: {_first_line(error)}.", "Name another file."
@@ -245,7 +245,8 @@ def _settings(fresh: bool) -> dict[str, Any]:
     return settings
 
 
-def _opening_error(path: Path, text: str) -> DatabaseError:
+def opening_error(path: Path, text: str) -> DatabaseError:
+    """Return the error that a message of DuckDB at opening a file stands for."""
     if "lock" in text.lower():
         holder = re.search(r"PID (\d+)", text)
         by = f" by process {holder.group(1)}" if holder else " by another process"

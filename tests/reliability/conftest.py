@@ -39,13 +39,20 @@ class Offline:
         return log.read_text() if log.exists() else ""
 
     def run(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        result = self.start(*arguments)
+        assert result.returncode == status, (
+            f"{arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}"
+        )
+        return result
+
+    def start(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {
             "PYTHONPATH": str(self.folder),
             "NETWORK_ATTEMPTS": str(self.folder / "attempts.log"),
             "SPINESCORE_HOME": str(self.home),
             "PYTHONWARNINGS": "default",
         }
-        result = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-m", "spinescore", *arguments],
             capture_output=True,
             text=True,
@@ -53,10 +60,6 @@ class Offline:
             timeout=500,
             cwd=self.folder,
         )
-        assert result.returncode == status, (
-            f"{arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}"
-        )
-        return result
 
 
 @pytest.fixture(scope="session")

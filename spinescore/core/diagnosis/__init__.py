@@ -1,0 +1,1 @@
+"""What `doctor` finds of an installation, and how it judges it."""

@@ -1,0 +1,1 @@
+"""What `doctor` looks at: packages, the machine, folders, decoders, the database, models."""

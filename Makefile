@@ -49,7 +49,7 @@ lint: $(STAMP) ## ruff, mypy, import-linter, sqlfluff
 	$(BIN)/sqlfluff lint --processes 1 sql
 
 bench: $(STAMP) ## measure against named peers and limits (slow; not part of the tests)
-	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script || exit 1; done
 
 soak: $(STAMP) ## send 10,000 damaged files through ingest (minutes; not part of the tests)
 	$(BIN)/python -m pytest -s tests/soak

@@ -94,12 +94,12 @@ def ingest_mutants(folder: Path, database: Path) -> Outcome:
     strange = [row for row in rows if row[2] not in READING_REASONS.get(row[1], ())]
     outcome = Outcome(Counter(row[1:] for row in rows), strange, wall_s, growth.n_bytes)
     for path, state in files.select("path_bytes", "state").iter_rows():
-        _compare_readers(path, outcome, indexed=state == "indexed")
+        compare_readers(path, outcome, indexed=state == "indexed")
     assert files.filter(pl.col("path_bytes").is_duplicated()).is_empty()
     return outcome
 
 
-def _compare_readers(path: bytes, outcome: Outcome, *, indexed: bool) -> None:
+def compare_readers(path: bytes, outcome: Outcome, *, indexed: bool) -> None:
     """Record where walker and pydicom differ on a file that the walker reads to the end."""
     content = Path(os.fsdecode(path)).read_bytes()
     walked = _walk(content)

@@ -20,6 +20,7 @@ from spinescore.domain import StageSummary
 from spinescore.errors import AnalysisError, TableError
 from spinescore.shell.cohorts import IMPORTED, ModelKey, imported_key
 from spinescore.shell.identity import MODE_KEY, Pseudonymiser, pseudonymiser
+from spinescore.shell.snapshots import open_to_read
 from spinescore.shell.table_options import as_options, with_options
 from spinescore.shell.tabular import find_table, hash_table, write_table
 from spinescore.shell.warehouse import Warehouse, open_warehouse
@@ -96,7 +97,9 @@ def import_scores(database: Path, request: ImportRequest) -> StageSummary:
     )
 
 
-def export_scores(database: Path, file: Path, *, model: str | None = None) -> StageSummary:
+def export_scores(
+    database: Path, file: Path, *, model: str | None = None, snapshot: bool = False
+) -> StageSummary:
     """Write the scores in a database as one long table, without UIDs and paths.
 
     Parameters
@@ -107,6 +110,9 @@ def export_scores(database: Path, file: Path, *, model: str | None = None) -> St
         A .csv, .json or .parquet file; readable by its owner alone, and replaced whole.
     model : str, optional
         The id or name of a model; all of them without it.
+    snapshot : bool
+        Read the copy that the last run left; so too, with a warning, where another process
+        holds the database.
 
     Raises
     ------
@@ -115,7 +121,8 @@ def export_scores(database: Path, file: Path, *, model: str | None = None) -> St
     TableError
         If the file cannot be written.
     """
-    with open_warehouse(database) as warehouse:
+    reading = open_to_read(database, snapshot=snapshot)
+    with reading.warehouse as warehouse:
         rows = warehouse.fetch("scores/export", model=model)
         models = warehouse.fetch("scores/models", imported=IMPORTED)
         verbatim = warehouse.meta(MODE_KEY) == "verbatim"
@@ -127,7 +134,8 @@ def export_scores(database: Path, file: Path, *, model: str | None = None) -> St
             f"Its models: {known}; score images with `score`, or read a table with `scores import`.",
         )
     _write(rows, file)
-    warnings = ("subject_id holds patient ids: this database keeps them as they are",) if verbatim else ()
+    kept = ("subject_id holds patient ids: this database keeps them as they are",) if verbatim else ()
+    warnings = (*kept, *((reading.note,) if reading.note else ()))
     return StageSummary(
         "export",
         changed=True,

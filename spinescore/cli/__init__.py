@@ -15,6 +15,7 @@ from spinescore.cli import (
     doctor,
     history,
     model,
+    running,
     schedule,
     scores,
     study,
@@ -31,7 +32,7 @@ from spinescore.errors import SpineScoreError
 app = typer.Typer(
     name="spinescore",
     help="Spine age from lateral spine radiographs and DXA VFA images, and the report on what it is worth.",
-    epilog="Exit status: 0 done, 1 failed, 2 usage, 3 some images failed, 5 in use, 130 interrupted.",
+    epilog="Exit status: 0 done, 1 failed, 2 usage, 3 images failed, 4 drift, 5 in use, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -54,7 +55,7 @@ def _root(
     """Hold the options of the bare command."""
 
 
-for group in (archive, data, study, training, demonstration, verify, upkeep, tracing, doctor):
+for group in (archive, data, running, study, training, demonstration, verify, upkeep, tracing, doctor):
     group.register(app)
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(schedule.app, name="schedule")

@@ -29,6 +29,10 @@ Database = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Snapshot = Annotated[
+    bool,
+    typer.Option("--snapshot", help="Read the copy that the last run left; so too, said, if a run holds it."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class Output:
         """Print a line for a person, on standard output."""
         if not self._silent:
             typer.echo("\n".join(plain_text(line) for line in text.split("\n")))
+
+    def remark(self, text: str) -> None:
+        """Print a line on standard error, if there is one, unless told to be quiet."""
+        if text and not self.quiet:
+            typer.echo(plain_text(text), err=True)
 
     def emit(self, value: Mapping[str, Any]) -> None:
         """Print the JSON object for a machine."""

@@ -14,6 +14,7 @@ from spinescore.cli.console import (
     Json,
     Output,
     Quiet,
+    Snapshot,
     correction_rows,
 )
 from spinescore.cli.history import show_runs
@@ -65,18 +66,41 @@ def score(
 
 
 def status(
-    database: Database, list_state: ListState = None, list_to: ListFile = None, as_json: Json = False
+    database: Database,
+    list_state: ListState = None,
+    list_to: ListFile = None,
+    snapshot: Snapshot = False,
+    as_json: Json = False,
 ) -> None:
-    """Show what the database holds: files by state, flags, scores by model, corrections, the last runs."""
-    from spinescore.shell.warehouse import open_warehouse
+    """Show what the database holds, and how far a run is that holds it.
+
+    Files by state, flags, scores by model, corrections, the last runs. While a run holds the database they
+    are read from its snapshot.
+    """
+    from spinescore.errors import DatabaseLockedError
+    from spinescore.shell.run_status import read_status
+    from spinescore.shell.snapshots import open_to_read
 
     output = Output(as_json)
-    with open_warehouse(database) as warehouse:
+    going = read_status(database)
+    progress = {"run": going.as_document()} if going else {}
+    if going is not None and going.state != "ended":
+        output.say(going.line())
+    try:
+        reading = open_to_read(database, snapshot=snapshot)
+    except DatabaseLockedError:
+        if going is None or going.state != "running":
+            raise
+        output.say("There is no snapshot yet to read the database from.")
+        output.emit(progress)
+        return
+    with reading.warehouse as warehouse:
         states = warehouse.fetch("ingest/states")
         flags = warehouse.fetch("ingest/flags")
         models = warehouse.fetch("score/by_model")
         corrections = warehouse.fetch("calibrate/list")
         history = warehouse.fetch("run/list").tail(8)
+        output.remark(reading.note)
         show_states(output, states, flags, database)
         listed = list_files(warehouse, output, list_state, list_to)
     output.table("Scores", models.columns, models.rows())
@@ -89,6 +113,7 @@ def status(
             "scores": models.to_dicts(),
             "corrections": corrections.to_dicts(),
             "runs": history.to_dicts(),
+            **progress,
             **listed,
         }
     )

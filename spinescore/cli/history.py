@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spinescore.cli.console import Database, Json, Output
+from spinescore.cli.console import Database, Json, Output, Snapshot
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,31 +28,36 @@ def runs(
         Path | None,
         typer.Option("--database", "-d", envvar="SPINESCORE_DATABASE", help="The DuckDB file."),
     ] = None,
+    snapshot: Snapshot = False,
     as_json: Json = False,
 ) -> None:
     """List every run: what it did, when, and how it ended."""
-    from spinescore.shell.warehouse import open_warehouse
+    from spinescore.shell.snapshots import open_to_read
 
     if context.invoked_subcommand is not None:
         return
     if database is None:
         raise typer.BadParameter("name the DuckDB file", param_hint="--database")
     output = Output(as_json)
-    with open_warehouse(database) as warehouse:
+    reading = open_to_read(database, snapshot=snapshot)
+    with reading.warehouse as warehouse:
         history = warehouse.fetch("run/list")
+    output.remark(reading.note)
     show_runs(output, history)
     output.emit({"runs": history.to_dicts()})
 
 
 @app.command()
-def show(run_id: RunNumber, database: Database, as_json: Json = False) -> None:
+def show(run_id: RunNumber, database: Database, snapshot: Snapshot = False, as_json: Json = False) -> None:
     """Show all that is recorded of a run, and what is still there of it."""
     from spinescore.history import read_run
-    from spinescore.shell.warehouse import open_warehouse
+    from spinescore.shell.snapshots import open_to_read
 
     output = Output(as_json)
-    with open_warehouse(database) as warehouse:
+    reading = open_to_read(database, snapshot=snapshot)
+    with reading.warehouse as warehouse:
         run = read_run(warehouse, run_id)
+    output.remark(reading.note)
     rows = [(name, _shown(value)) for name, value in run.items() if name not in NEVER_SHOWN]
     for name in NEVER_SHOWN:
         rows += [(f"{name}.{key}", _shown(value)) for key, value in run[name].items()]
@@ -61,14 +66,18 @@ def show(run_id: RunNumber, database: Database, as_json: Json = False) -> None:
 
 
 @app.command()
-def diff(before: RunNumber, after: RunNumber, database: Database, as_json: Json = False) -> None:
+def diff(
+    before: RunNumber, after: RunNumber, database: Database, snapshot: Snapshot = False, as_json: Json = False
+) -> None:
     """Compare two runs of one command: settings, counts, and for analyses every number."""
     from spinescore.history import compare_runs
-    from spinescore.shell.warehouse import open_warehouse
+    from spinescore.shell.snapshots import open_to_read
 
     output = Output(as_json)
-    with open_warehouse(database) as warehouse:
+    reading = open_to_read(database, snapshot=snapshot)
+    with reading.warehouse as warehouse:
         found = compare_runs(warehouse, before, after)
+    output.remark(reading.note)
     heads = [str(before), str(after)]
     output.table("Settings and counts that differ", ["", *heads], found.fields.rows())
     if found.n_same or found.results.height:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from spinescore.cli.console import Database, Json, Output, Quiet, stage_line
+from spinescore.cli.console import Database, Json, Output, Quiet, Snapshot, stage_line
 
 if TYPE_CHECKING:
     from spinescore.core.score_table import ScoreTable
@@ -132,13 +132,14 @@ def export_table(
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="NAME", help="Only this model's: its id or name.")
     ] = None,
+    snapshot: Snapshot = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write all scores, raw and corrected, as one long table without UIDs and paths."""
     from spinescore.scores import export_scores
 
-    stage = export_scores(database, file, model=model)
+    stage = export_scores(database, file, model=model, snapshot=snapshot)
     output = Output(as_json, quiet)
     output.say(stage_line(stage))
     output.emit({"file": str(file), **stage.counts, "warnings": stage.warnings})

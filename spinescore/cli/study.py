@@ -1,4 +1,4 @@
-"""run, analyze, report, outcomes: what a study file asks for."""
+"""analyze, report, outcomes: what a study file asks for, step by step."""
 
 from __future__ import annotations
 
@@ -18,23 +18,9 @@ StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(run)
     app.command()(outcomes)
     app.command()(analyze)
     app.command()(report)
-
-
-def run(study_file: StudyFile, as_json: Json = False, quiet: Quiet = False) -> None:
-    """Ingest, score, calibrate, analyze and report: only what changed since the last run."""
-    from spinescore.run import run_study
-
-    study = read(study_file)
-    output = Output(as_json, quiet)
-    with output.listening() as listener:
-        summary = run_study(study, listener)
-    if not summary.changed:
-        output.say("Nothing has changed since the last run; nothing was done.")
-    _finish(output, study, summary)
 
 
 def report(

@@ -19,6 +19,7 @@ from spinescore import __version__
 from spinescore.errors import DatabaseError, DatabaseLockedError
 from spinescore.shell.database_copies import STORAGE_VERSION, copy_database
 from spinescore.shell.resources import resource, sql
+from spinescore.shell.run_status import describe_holder
 
 MEMORY_LIMIT = "4GB"
 SCHEMA_VERSION = 9
@@ -89,6 +90,10 @@ class Warehouse:
     def copy_to(self, target: Path) -> int:
         """Write everything into a new file and return how many rows that were; see ``copy_database``."""
         return copy_database(self._connection, target)
+
+    def checkpoint(self) -> None:
+        """Bring what was committed from the log into the file."""
+        self._connection.execute("checkpoint")
 
     def has_table(self, table: str) -> bool:
         """Tell whether a table exists."""
@@ -250,7 +255,11 @@ def opening_error(path: Path, text: str) -> DatabaseError:
     if "lock" in text.lower():
         holder = re.search(r"PID (\d+)", text)
         by = f" by process {holder.group(1)}" if holder else " by another process"
-        return DatabaseLockedError(f"{path} is in use{by}.", "Wait until it has finished, then run again.")
+        doing = describe_holder(path, int(holder.group(1))) if holder else ""
+        return DatabaseLockedError(
+            f"{path} is in use{by}{f' ({doing})' if doing else ''}.",
+            "Wait until it has finished, then run again; `spinescore status` shows how far it is.",
+        )
     return DatabaseError(f"{path} is not a spinescore database: {text.splitlines()[0]}", "Name another file.")
 
 

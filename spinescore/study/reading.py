@@ -63,6 +63,8 @@ def _resolve_paths(study: Study, folder: Path) -> Study:
             update={"bundle": bundle if bundle == "demo" else str(resolve(Path(bundle)))}
         ),
     }
+    written = {name: resolve(path) for name in ("summary", "log") if (path := getattr(study.run, name))}
+    update["run"] = study.run.model_copy(update=written)
     if correction is not None and correction != "bundle":
         update["correction"] = study.correction.model_copy(update={"file": str(resolve(Path(correction)))})
     initial = study.train.initial_bundle

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from spinescore.study.report_section import ReportSection
 from spinescore.study.rules import rule_problems
+from spinescore.study.run_section import RunSection
 from spinescore.study.sections import (
     AnalysisSection,
     CohortSection,
@@ -53,6 +54,7 @@ class Study(Section):
     )
     analysis: AnalysisSection = AnalysisSection()
     report: ReportSection = ReportSection()
+    run: RunSection = RunSection()
     train: TrainSection = TrainSection()
 
     @model_validator(mode="after")
@@ -79,9 +81,11 @@ class Study(Section):
     def fingerprint(self) -> str:
         """Return the SHA-256 of the settings, as hex; equal settings, equal fingerprint.
 
-        The report's language and what [report] says are none of them, nor what a shareable one is rounded
-        to: no result changes.
+        The report's language and what [report] and [run] say are none of them, nor what a shareable one is
+        rounded to: no result changes.
         """
-        settings = self.model_dump(mode="json", exclude={"study": {"language", "min_cell"}, "report": True})
+        settings = self.model_dump(
+            mode="json", exclude={"study": {"language", "min_cell"}, "report": True, "run": True}
+        )
         canonical = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()

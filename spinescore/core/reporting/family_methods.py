@@ -30,6 +30,19 @@ class Family(NamedTuple):
 
 FAMILIES = (
     Family(
+        "device_shift",
+        None,
+        marked(
+            "Shifts between devices are coefficients of a linear model of raw PAD on age (restricted cubic "
+            "spline, 4 knots), sex and device, by kind of image, with heteroscedasticity-consistent (HC3) "
+            "errors {0}."
+        ),
+        (
+            "MacKinnon JG, White H. Some heteroskedasticity-consistent covariance matrix estimators with "
+            "improved finite sample properties. J Econom 1985; 29: 305-325",
+        ),
+    ),
+    Family(
         "incidence",
         ("statistic", "standardised_rate_per_1000_py"),
         marked(

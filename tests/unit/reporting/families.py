@@ -196,8 +196,25 @@ def other_rows() -> Iterator[Result]:
 
 
 def every_row() -> list[Result]:
-    parts = (spline_rows, subgroup_rows, version_rows, family_rows, prediction_rows, other_rows)
+    parts = (
+        spline_rows,
+        subgroup_rows,
+        version_rows,
+        family_rows,
+        prediction_rows,
+        other_rows,
+        device_rows,
+    )
     return [row for part in parts for row in part()]
+
+
+def device_rows() -> Iterator[Result]:
+    keys = {"cohort": COHORTS[0], "analysis": "device_shift", "predictor": "pad_raw", "correction": "none"}
+    keys |= {"subgroup": "kind=vfa", "comparator": "manufacturer=ACME", "method": "hc3"}
+    shift = {"value": -1.2345, "se": 0.3, "lower": -1.8, "upper": -0.6, "p_value": 0.0004, "n": 120}
+    yield Result(statistic="shift_years", term=f"manufacturer={HOSTILE_MAKER}", **shift, **keys)
+    test = {"value": 12.34, "df": 1.0, "p_value": 0.0004, "n": 400, "note": "denominator df 393"}
+    yield Result(statistic="f_statistic", term="manufacturer", **test, **keys)
 
 
 def every_line() -> Iterator[CurvePoint]:

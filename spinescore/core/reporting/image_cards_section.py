@@ -50,8 +50,8 @@ def _card(card: Mapping[str, Any]) -> ImageCard:
     title = _("Age unknown") if gap is None else _("Looks older") if gap > 0 else _("Looks younger")
     facts = (
         (_("Age"), _years(card["age_years"])),
-        (_("Spine age, raw"), _years(card["spine_age"])),
-        (_("From expected"), _years(gap, signed=True)),
+        (_("Spine age"), _years(card["spine_age"])),
+        (_("Gap at age"), _years(gap, signed=True)),
         (_("Image"), str(card["name"])),
     )
     described = _("{title}: spine age {spine_age} at age {age}, with the places that told it").format(

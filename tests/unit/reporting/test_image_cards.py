@@ -53,9 +53,9 @@ def test_a_set_for_each_kind_oldest_first_with_what_they_are(shown: Material) ->
     assert isinstance(vfa, ImageCards)
     facts = [dict(one.facts) for one in vfa.cards]
     assert [fact["Image"] for fact in facts] == ["bb", "<i>d</i>", "aa"]
-    assert [fact["From expected"] for fact in facts] == ["+7.0 years", "–", "−6.2 years"]
+    assert [fact["Gap at age"] for fact in facts] == ["+7.0 years", "–", "−6.2 years"]
     assert [one.title for one in vfa.cards] == ["Looks older", "Age unknown", "Looks younger"]
-    assert facts[0]["Spine age, raw"] == "70.4 years"
+    assert facts[0]["Spine age"] == "70.4 years"
 
 
 def test_the_page_holds_pictures_of_its_own_and_names_as_text(shown: Material) -> None:

@@ -26,6 +26,7 @@ COMMANDS = (
     "calibrate show",
     "schedule add",
     "schedule list",
+    "schedule show",
     "schedule remove",
     "train",
     "model import",

@@ -19,6 +19,7 @@ from spinescore.errors import ScheduleError
 MARK = "# spinescore:"
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 CRON_FIELD = r"[\d*/,\-A-Za-z]+"
+TIME_OF_DAY = re.compile(r"(?:(?P<days>[A-Za-z,]+)\s+)?(?P<hour>\d{1,2}):(?P<minute>\d{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +47,17 @@ def parse_calendar(text: str) -> str:
     >>> parse_calendar("Mon,Thu 02:30")
     '30 2 * * 1,4'
     """
-    words = text.split()
-    if len(words) == 5 and all(re.fullmatch(CRON_FIELD, word) for word in words):
-        return " ".join(words)
-    match = re.fullmatch(r"(?:(?P<days>[A-Za-z,]+)\s+)?(?P<hour>\d{1,2}):(?P<minute>\d{2})", text.strip())
+    if is_cron(text):
+        return " ".join(text.split())
+    match = TIME_OF_DAY.fullmatch(text.strip())
     if match is None or int(match["hour"]) > 23 or int(match["minute"]) > 59:
-        raise _unreadable(text)
+        raise unreadable(text)
     days = (match["days"] or "daily").lower()
     if days == "daily":
         return f"{int(match['minute'])} {int(match['hour'])} * * *"
     numbers = [str(DAYS.index(day[:3])) for day in days.split(",") if day[:3] in DAYS]
     if len(numbers) != len(days.split(",")):
-        raise _unreadable(text)
+        raise unreadable(text)
     return f"{int(match['minute'])} {int(match['hour'])} * * {','.join(numbers)}"
 
 
@@ -67,7 +67,8 @@ def make_entry(study: Path, calendar: str, log: Path) -> Entry:
     environment = ""
     if home := os.environ.get("SPINESCORE_HOME"):
         environment = f"SPINESCORE_HOME={shlex.quote(str(Path(home).resolve()))} "
-    words = [sys.executable, "-m", "spinescore", "run", str(study)]
+    nice = shutil.which("nice")
+    words = [*((nice, "-n", "10") if nice else ()), sys.executable, "-m", "spinescore", "run", str(study)]
     command = f"{environment}{shlex.join(words)} >> {shlex.quote(str(log))} 2>&1"
     if "\n" in command:
         raise ScheduleError(
@@ -148,7 +149,16 @@ def _crontab() -> str:
     return program
 
 
-def _unreadable(text: str) -> ScheduleError:
+def is_cron(text: str) -> bool:
+    """Tell whether a text is five cron fields."""
+    words = text.split()
+    return len(words) == 5 and all(re.fullmatch(CRON_FIELD, word) for word in words)
+
+
+def unreadable(text: str) -> ScheduleError:
+    """Return the error that a text is no time."""
     return ScheduleError(
-        f"`{text}` is no time spinescore can read.", 'Write "Mon 02:00", "daily 02:00" or five cron fields.'
+        f"`{text}` is no time spinescore can read.",
+        'Write "Mon 02:00", "daily 02:00", five cron fields, or what `systemd-analyze calendar` takes where '
+        "systemd keeps it.",
     )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spinescore.errors import ScheduleError
-from spinescore.schedule import schedule_study
+from spinescore.schedule import ScheduleRequest, schedule_study
 from spinescore.shell.timer import add_entry, list_entries, make_entry, parse_calendar, remove_entry
 
 CRONTAB = """#!/bin/sh
@@ -89,5 +89,5 @@ def test_a_broken_study_is_not_scheduled(crontab: Path, tmp_path: Path) -> None:
     study = tmp_path / "study.toml"
     study.write_text("[study]\n")
     with pytest.raises(Exception, match=r"study\.title"):
-        schedule_study(study, "daily 02:00")
+        schedule_study(ScheduleRequest(study_file=study, calendar="daily 02:00"))
     assert not crontab.exists()

@@ -6,7 +6,21 @@ the terminal and an exit status.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+LONGEST_FAULT = 200
+QUOTED = re.compile(r"""(?<!\w)b?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+
+
+def describe_fault(error: BaseException) -> str:
+    """Return kind and message of another library's error without what it quotes: that may be a patient's.
+
+    >>> describe_fault(ValueError("could not convert string to float: 'DOE^JANE'"))
+    'ValueError: could not convert string to float: ...'
+    """
+    lines = QUOTED.sub("...", str(error)).splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:LONGEST_FAULT]
 
 
 class SpineScoreError(Exception):

@@ -27,6 +27,7 @@ from spinescore.cli import (
     verify,
 )
 from spinescore.cli.console import EXIT_INTERRUPTED, fail
+from spinescore.cli.crash import report_crash
 from spinescore.errors import SpineScoreError
 
 app = typer.Typer(
@@ -72,6 +73,8 @@ def main() -> None:
         app()
     except SpineScoreError as error:
         sys.exit(fail(error))
+    except Exception as error:  # noqa: BLE001 - a fault of ours, whose message may quote a patient's data
+        sys.exit(report_crash(error))
     except SystemExit as leaving:
         if leaving.code == EXIT_INTERRUPTED:
             typer.echo("interrupted: what was committed is kept; run the same command to go on.", err=True)

@@ -67,7 +67,7 @@ def read_subjects(
     Raises
     ------
     TableError
-        With everything that is missing or is not what was declared: counts, first rows and their ids.
+        With everything that is missing or is not what was declared: counts and first rows.
     """
     section = study.subjects
     assert section is not None

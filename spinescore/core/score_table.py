@@ -113,7 +113,7 @@ def read_scores(table: pl.DataFrame, section: ScoreTable, *, delimiter: str | No
     Raises
     ------
     TableError
-        With everything that is missing, implausible or repeated: counts, first rows and their ids.
+        With everything that is missing, implausible or repeated: counts and first rows.
     """
     require_columns({column: _option(key) for key, column in section.columns()}, table, str(section.file))
     ids = table[section.id]

@@ -11,7 +11,7 @@ from datetime import date
 
 import polars as pl
 
-from spinescore.core.table_values import BLANKS, Findings, as_text
+from spinescore.core.table_values import BLANKS, Findings, as_text, how_written
 
 YEARS = (1850, 2100)
 EPOCHS = {"excel": date(1899, 12, 30), "sas": date(1960, 1, 1)}
@@ -130,7 +130,8 @@ def _only_form(text: pl.Series, column: str, where: str, findings: Findings) -> 
         return max(TRIED, key=lambda form: len(known) - readings[form].null_count())
     first, *others = complete
     if any(not readings[first].equals(readings[other]) for other in others):
-        shown = ", ".join(known.head(SHOWN_VALUES).to_list())
+        told = how_written(known).unique(maintain_order=True) if "birth" in where else known
+        shown = ", ".join(told.head(SHOWN_VALUES))
         keys = " or ".join(
             f'`dates = {{ {json.dumps(column, ensure_ascii=False)} = "{form}" }}`' for form in complete
         )

@@ -14,6 +14,8 @@ BLANKS = ("", "NA", "NaN", ".")
 SHOWN_ROWS = 5
 SHOWN_VALUES = 5
 SHOWN_COLUMNS = 40
+MOST_CODES = 20
+CODE = r"^([+-]?\d{1,3}([.,]\d{1,2})?|\p{L}|(?i:yes|no|true|false|male|female))$"
 INTEGER = r"^[+-]?\d+$"
 WITH_POINT = r"^[+-]?(\d+\.\d*|\.\d+|\d+\.?\d*[eE][+-]?\d+)$"
 WITH_COMMA = r"^[+-]?(\d+,\d*|,\d+|\d+,\d*[eE][+-]?\d+)$"
@@ -31,7 +33,7 @@ class Findings:
     Parameters
     ----------
     ids : polars.Series
-        The subjects' ids as text, in the table's order; they name the offending rows.
+        The subjects' ids as text, in the table's order.
     problems : list of (str, str)
         What is wrong, and the next step.
     detected : dict
@@ -52,12 +54,9 @@ class Findings:
             self.problems.append((f"{message} in {int(bad.sum()):,} row(s): {self.rows(bad)}", next_step))
 
     def rows(self, offending: pl.Series) -> str:
-        """Name the first rows by number (the first data row is 1) and id."""
+        """Name the first rows by number (the first data row is 1); never by id, for this may go to a log."""
         numbers = offending.arg_true().to_list()
-        shown = ", ".join(
-            f"row {number + 1}" + (f" (id {self.ids[number]})" if self.ids[number] else "")
-            for number in numbers[:SHOWN_ROWS]
-        )
+        shown = ", ".join(f"row {number + 1}" for number in numbers[:SHOWN_ROWS])
         return shown + (" ..." if len(numbers) > SHOWN_ROWS else "")
 
     def raise_problems(self, file: str) -> None:
@@ -195,9 +194,30 @@ def require_columns(wanted: Mapping[str, str], table: pl.DataFrame, file: str) -
 
 
 def most_frequent(text: pl.Series) -> str:
-    """Return the most frequent values of a column and how many rows have each, as text."""
-    counts = text.drop_nulls().alias("value").value_counts(sort=True).head(SHOWN_VALUES)
-    return ", ".join(f"{value!r} ({n} rows)" for value, n in counts.iter_rows())
+    """Return the most frequent values of a column and how many rows have each, as text.
+
+    A value that may be a person's (several letters or digits, of one row or one of many) is shown as it is
+    written: this may go to a log.
+
+    >>> most_frequent(pl.Series(["2", "Kim", "1", "1"]))
+    "'1' (2 rows), '2' (1 rows), 'AAA' (1 rows)"
+    """
+    values = text.drop_nulls().alias("value").value_counts(sort=True)
+    few = values.height <= MOST_CODES
+    safe = pl.col("value").str.contains(CODE) | (pl.lit(few) & (pl.col("count") > 1))
+    shown = pl.when(safe).then(pl.col("value")).otherwise(how_written(values["value"])).alias("value")
+    counts = values.select(shown, "count").group_by("value", maintain_order=True).sum()
+    first = counts.sort("count", "value", descending=[True, False]).head(SHOWN_VALUES)
+    return ", ".join(f"{value!r} ({n} rows)" for value, n in first.iter_rows())
+
+
+def how_written(text: pl.Series) -> pl.Series:
+    """Return texts without what they say: 9 stands for a digit, A for a letter.
+
+    >>> how_written(pl.Series(["0012", "A-7", "김"])).to_list()
+    ['9999', 'A-9', 'A']
+    """
+    return text.str.replace_all(r"\d", "9").str.replace_all(r"\p{L}", "A")
 
 
 def _nearest(name: str, known: list[str]) -> str:

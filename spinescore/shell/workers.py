@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from spinescore.errors import WorkerStartError
+from spinescore.errors import WorkerStartError, describe_fault
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -276,5 +276,5 @@ def _work(function: Callable[[Any], Any], pipe: Connection, memory_limit_bytes: 
             raise
         except BaseException as error:  # noqa: BLE001 - Rust decoders panic with a BaseException; it is reported
             reason = getattr(error, "reason", "decode_failed")
-            answer = WorkerFailure(str(reason), f"{type(error).__name__}: {error}")
+            answer = WorkerFailure(str(reason), describe_fault(error))
         pipe.send(answer)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from spinescore.core.table_ids import check_ids, is_empty, read_ids
-from spinescore.core.table_values import Findings, known_text, require_columns
+from spinescore.core.table_values import Findings, how_written, known_text, require_columns
 from spinescore.study import LinkageSection
 
 Identify = Callable[[str, str | None], str]
@@ -155,6 +155,6 @@ def id_shapes(ids: pl.Series) -> str:
     >>> id_shapes(pl.Series(["0012", "A-7", "0013"]))
     '9999 (2), A-9 (1)'
     """
-    shapes = ids.str.replace_all(r"\d", "9").str.replace_all(r"\p{L}", "A").alias("shape")
+    shapes = how_written(ids).alias("shape")
     counts = shapes.to_frame().group_by("shape").len().sort(pl.col("len"), "shape", descending=[True, False])
     return ", ".join(f"{shape} ({n:,})" for shape, n in counts.head(3).iter_rows())

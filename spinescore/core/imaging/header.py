@@ -21,6 +21,7 @@ from spinescore.core.imaging.element_walker import (
     VIEW_CODE,
 )
 from spinescore.core.imaging.manufacturer import normalise_manufacturer, normalise_model
+from spinescore.core.imaging.pixel_format import spoken_photometric
 from spinescore.domain import Radiograph, State
 
 Pseudonymise = Callable[[str, str | None], str]
@@ -298,7 +299,7 @@ def _structural_problem(header: _Header, rules: RuleSet) -> tuple[State, str, st
             photometric not in {"MONOCHROME1", "MONOCHROME2"},
             "rejected",
             "photometric",
-            photometric or "empty",
+            spoken_photometric(photometric),
         ),
         (number("BitsAllocated") not in (8, 16), "rejected", "bit_depth", bits),
         (not 1 <= number("BitsStored") <= number("BitsAllocated"), "rejected", "bit_depth", bits),

@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from spinescore.errors import DecodingError
+from spinescore.errors import DecodingError, describe_fault
 
 Stored = NDArray[Any]
 MIN_SIDE_PIXELS = 64
 MAX_PIXELS = 1 << 27
 GRAYSCALE = "MONOCHROME1", "MONOCHROME2"
+COLOUR = frozenset(
+    {"PALETTE COLOR", "RGB", "HSV", "ARGB", "CMYK", "XYB", "YBR_FULL", "YBR_FULL_422"}
+    | {"YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT"}
+)
 # what pydicom and the decoders raise on bytes that make no sense
 UNREADABLE = (
     InvalidDicomError,
@@ -70,6 +74,16 @@ class PixelFormat:
         return self.rows * self.columns
 
 
+def spoken_photometric(term: str) -> str:
+    """Return a photometric interpretation if DICOM has it (PS3.3 C.7.6.3.1.2): else it may be anything.
+
+    >>> spoken_photometric("RGB"), spoken_photometric("DOE^JANE"), spoken_photometric("")
+    ('RGB', 'not a term of DICOM', 'empty')
+    """
+    known = not term or term in GRAYSCALE or term in COLOUR
+    return (term or "empty") if known else "not a term of DICOM"
+
+
 def read_pixel_format(dataset: Dataset) -> PixelFormat:
     """Read the Image Pixel module and refuse what no decoder here can be trusted with.
 
@@ -93,7 +107,7 @@ def read_pixel_format(dataset: Dataset) -> PixelFormat:
         )
         samples, frames = int(dataset.get("SamplesPerPixel") or 1), int(dataset.get("NumberOfFrames") or 1)
     except UNREADABLE as error:
-        raise DecodingError("malformed", f"{type(error).__name__}: {error}") from error
+        raise DecodingError("malformed", describe_fault(error)) from error
     _check_format(format_, samples, frames)
     return format_
 
@@ -105,7 +119,7 @@ def _check_format(f: PixelFormat, samples: int, frames: int) -> None:
     checks = (
         (samples != 1, "not_grayscale", f"{samples} samples per pixel"),
         (frames != 1, "multiframe", f"{frames} frames"),
-        (f.photometric not in GRAYSCALE, "photometric", f.photometric or "empty"),
+        (f.photometric not in GRAYSCALE, "photometric", spoken_photometric(f.photometric)),
         (not fits, "bit_depth", bits),
         (min(f.rows, f.columns) < MIN_SIDE_PIXELS, "too_small", size),
         (f.n_pixels > MAX_PIXELS, "dimensions", size),

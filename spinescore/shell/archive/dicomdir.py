@@ -12,7 +12,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from spinescore.errors import DecodingError
+from spinescore.errors import DecodingError, describe_fault
 from spinescore.shell.archive.locations import SEPARATOR, Candidate, describe_path, open_location
 from spinescore.shell.indexing.encoding import read_header
 
@@ -87,7 +87,7 @@ def _read_references(path: bytes, size_bytes: int) -> tuple[list[bytes], str]:
     except DecodingError as error:
         problem = error.message
     except UNREADABLE as error:
-        problem = f"{type(error).__name__}: {error}"[:200]
+        problem = describe_fault(error)
     return list(references), problem
 
 

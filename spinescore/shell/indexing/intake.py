@@ -48,8 +48,8 @@ from spinescore.core.imaging.element_walker import (
     ReadAt,
     code_text,
 )
-from spinescore.core.imaging.header import Elements, HeaderReader, Reading
-from spinescore.errors import DecodingError
+from spinescore.core.imaging.header import Elements, HeaderReader, Reading, is_uid
+from spinescore.errors import DecodingError, describe_fault
 from spinescore.shell.archive.locations import SEPARATOR, Candidate, open_location
 from spinescore.shell.indexing.encoding import (
     has_prefix,
@@ -167,7 +167,7 @@ def _pixel_problem(walker: ElementWalker, head: bytes) -> tuple[str, str] | None
     """Check what follows the header: pixel data, as long as rows and columns ask, all within the file."""
     syntax_form = _form(walker.transfer_syntax)
     if syntax_form == "unknown":
-        return "transfer_syntax", walker.transfer_syntax or "missing"
+        return "transfer_syntax", _spoken(walker.transfer_syntax)
     if not walker.walk(head, 0, FLOAT_PIXELS):
         ends_cleanly = walker.position == walker.size_bytes
         return ("no_pixel_data", "the header ends the file") if ends_cleanly else ("truncated", "no pixels")
@@ -188,6 +188,11 @@ def _form(transfer_syntax: str) -> str:
     if not uid.is_transfer_syntax or uid.is_private:
         return "unknown"
     return "encapsulated" if uid.is_encapsulated else "native"
+
+
+def _spoken(transfer_syntax: str) -> str:
+    """Return a transfer syntax that is none we know, unless it is no UID: then it may be a person's name."""
+    return transfer_syntax if is_uid(transfer_syntax) else "not a UID" if transfer_syntax else "missing"
 
 
 def _length_problem(elements: Elements, offset: int, length: int, size_bytes: int) -> tuple[str, str] | None:
@@ -260,16 +265,16 @@ def _read_with_pydicom(location: bytes, size_bytes: int, reader: HeaderReader) -
         return Reading("rejected", "timeout", f"its header took more than {SLOW_FILE_S:g} s")
     except RecursionError:
         return Reading("rejected", "nesting", "sequences nested beyond reason")
-    except EOFError as error:
-        return Reading("rejected", "truncated", str(error) or "the file ends within an element")
+    except EOFError:
+        return Reading("rejected", "truncated", "the file ends within an element")
     except OSError as error:
         if error.errno is not None:
             raise
-        return Reading("rejected", "truncated", str(error))  # pydicom's own, at the end of the file
+        return Reading("rejected", "truncated", describe_fault(error))  # pydicom's own
     except MemoryError:
         return Reading("rejected", "malformed", "an element larger than memory")
     except BAD_HEADER as error:
-        return Reading("rejected", "malformed", f"{type(error).__name__}: {error}")
+        return Reading("rejected", "malformed", describe_fault(error))
 
 
 def _read_dataset(dataset: FileDataset, handle: BinaryIO, size_bytes: int, reader: HeaderReader) -> Reading:
@@ -358,7 +363,7 @@ def _pixel_problem_at(
     """Check the pixel data at the handle's position, where pydicom stopped (PS3.5 7.1)."""
     syntax_form, order = _form(syntax), ">" if syntax == EXPLICIT_BIG else "<"
     if syntax_form == "unknown":
-        return "transfer_syntax", syntax
+        return "transfer_syntax", _spoken(syntax)
     start = handle.tell()
     header = handle.read(12)
     if not header.startswith(struct.pack(f"{order}HH", PIXEL_DATA >> 16, PIXEL_DATA & 0xFFFF)):

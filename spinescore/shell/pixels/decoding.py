@@ -21,6 +21,7 @@ from pydicom.encaps import generate_fragments, parse_basic_offsets
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
+from spinescore.core.imaging.header import is_uid
 from spinescore.core.imaging.pixel_format import (
     UNREADABLE,
     PixelFormat,
@@ -30,7 +31,7 @@ from spinescore.core.imaging.pixel_format import (
     read_pixel_format,
 )
 from spinescore.core.imaging.preprocessing import PaddingValue
-from spinescore.errors import DecodingError
+from spinescore.errors import DecodingError, describe_fault
 from spinescore.shell.indexing.encoding import (
     has_prefix,
     may_be_bare_data_set,
@@ -145,16 +146,16 @@ def read_dataset(source: Path | str | BinaryIO) -> tuple[pydicom.FileDataset, UI
         bare = not has_prefix(content) and may_be_bare_data_set(content)
         dataset = read_image(io.BytesIO(content), force=bare)
     except (EOFError, OSError) as error:  # pydicom's own: the content has been read
-        raise DecodingError("truncated", str(error) or "the file ends within an element") from error
+        raise DecodingError("truncated", "the file ends within an element") from error
     except RecursionError as error:
         raise DecodingError("nesting", "sequences lie too deep within each other") from error
     except UNREADABLE as error:
-        raise DecodingError("malformed", f"{type(error).__name__}: {error}") from error
+        raise DecodingError("malformed", describe_fault(error)) from error
     if len(dataset) == 0:  # pydicom logs the early end, and returns nothing
         raise DecodingError("truncated", "the file ends within an element")
     syntax = UID(transfer_syntax_of(dataset))
     if not syntax.is_transfer_syntax:
-        raise DecodingError("transfer_syntax", str(syntax))
+        raise DecodingError("transfer_syntax", str(syntax) if is_uid(syntax) else "not a UID")
     return dataset, syntax
 
 
@@ -231,7 +232,7 @@ def _join_fragments(content: bytes, dataset: Dataset) -> bytes:
         fragments = [fragment for fragment in generate_fragments(handle) if fragment]
         extended = len(dataset.get("ExtendedOffsetTable") or b"") // 8
     except UNREADABLE as error:
-        raise DecodingError("malformed", f"encapsulated pixels: {error}") from error
+        raise DecodingError("malformed", f"encapsulated pixels: {describe_fault(error)}") from error
     starts = sum(fragment.startswith(STARTS_OF_FRAME) for fragment in fragments)
     frames = max(len(offsets), extended, starts)
     if frames > 1:
@@ -247,7 +248,7 @@ def _apply_modality(stored: Stored, dataset: Dataset) -> NDArray[Any]:
         try:
             return np.asarray(apply_modality_lut(stored, dataset))
         except UNREADABLE as error:
-            raise DecodingError("malformed", f"Modality LUT: {error}") from error
+            raise DecodingError("malformed", f"Modality LUT: {describe_fault(error)}") from error
     slope, intercept = _read_rescale(dataset)
     if (slope, intercept) == (1.0, 0.0):
         return stored
@@ -270,7 +271,7 @@ def _read_rescale(dataset: Dataset) -> tuple[float, float]:
         slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
         pair = 1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)
     except UNREADABLE as error:
-        raise DecodingError("malformed", f"rescale: {error}") from error
+        raise DecodingError("malformed", f"rescale: {describe_fault(error)}") from error
     if not np.isfinite(pair).all() or pair[0] == 0:
         raise DecodingError("non_finite_pixels", f"rescale slope {pair[0]}, intercept {pair[1]}")
     return pair

@@ -39,7 +39,7 @@ from spinescore.core.imaging.codestream import (
     read_jpeg_header,
 )
 from spinescore.core.imaging.pixel_format import UNREADABLE, PixelFormat, Stored
-from spinescore.errors import DecodingError
+from spinescore.errors import DecodingError, describe_fault
 
 LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 FrameDecoder = Callable[[bytes, PixelFormat], tuple[Stored, int]]
@@ -76,11 +76,11 @@ def decode_frame(frame: bytes, syntax: UID, format_: PixelFormat) -> tuple[Store
     try:
         cells, precision_bits = decoder(frame, format_)
     except (*UNREADABLE, OSError) as error:
-        raise DecodingError("decode_failed", f"{type(error).__name__}: {error}") from error
+        raise DecodingError("decode_failed", describe_fault(error)) from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # Rust's, which no module exports
             raise
-        raise DecodingError("decode_failed", f"the decoder panicked: {error}") from error
+        raise DecodingError("decode_failed", f"the decoder panicked: {describe_fault(error)}") from error
     _check_size(cells.shape, format_, "decoded")
     return cells, precision_bits
 

@@ -43,7 +43,7 @@ def test_one_patient_id_for_two_subjects_is_refused_with_rows_and_everything_els
         read_links(rows, SECTION, identifier_text)
     text = str(caught.value)
     assert text.startswith("links.csv has 3 problems:")
-    assert "gives 1 PatientID(s) to several ids of `study_id` in 2 row(s): row 1 (id 7), row 2 (id 7)" in text
+    assert "gives 1 PatientID(s) to several ids of `study_id` in 2 row(s): row 1, row 2" in text
     assert "column `study_id` is empty in 1 row(s): row 3" in text
     assert "column `mrn` is empty in 1 row(s): row 4" in text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +52,7 @@ def render_report(warehouse: Warehouse, study: Study, key: ModelKey, *, force: b
         If there is no analysis of this model, or it is of another study file's cohorts.
     """
     analysis = _latest_analysis(warehouse, study, key)
-    fingerprint = _fingerprint(analysis, study)
+    fingerprint = _fingerprint(analysis, study, _drift(warehouse, study, key))
     folder = study.study.output
     if not force and _rendered_before(warehouse, fingerprint, folder):
         return StageSummary("report", changed=False, message="report unchanged")
@@ -107,9 +108,17 @@ def _latest_analysis(warehouse: Warehouse, study: Study, key: ModelKey) -> dict[
     return analysis
 
 
-def _fingerprint(analysis: dict[str, Any], study: Study) -> str:
+def _drift(warehouse: Warehouse, study: Study, key: ModelKey) -> list[dict[str, Any]]:
+    if study.drift is None:
+        return []
+    of_model = {"model_id": key.model_id, "preprocessing_id": key.preprocessing_id}
+    return warehouse.fetch("drift/latest", **of_model).to_dicts()
+
+
+def _fingerprint(analysis: dict[str, Any], study: Study, drift: Sequence[Mapping[str, Any]] = ()) -> str:
     parts = [str(analysis["run_id"]), str(analysis["input_sha256"]), study.fingerprint(), __version__]
     parts += [study.study.language, study.report.model_dump_json()]
+    parts += [json.dumps(drift)] if drift else []
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
@@ -136,6 +145,7 @@ def _material(
         images=warehouse.fetch("report/images", **of_model).to_dicts(),
         quality=warehouse.fetch("report/quality", **of_model).to_dicts(),
         findings=warehouse.fetch("report/quality_flags", **of_model).to_dicts(),
+        drift=_drift(warehouse, study, key),
         model=_model(warehouse, key),
         runs=[
             run | {"counts": json.loads(run["counts"] or "{}")}

@@ -161,6 +161,11 @@ def _report(
         _finish(summary, listener, import_outcomes(warehouse, study))
     listener.stage("calibrate")
     _finish(summary, listener, calibrate(warehouse, study, key))
+    if study.drift is not None:
+        from spinescore.drift import assess_drift  # as analyze
+
+        listener.stage("drift")
+        _finish(summary, listener, assess_drift(warehouse, study, key, study.drift))
     listener.stage("analyze")
     _finish(summary, listener, analyze(warehouse, study, key, announce=listener.announce))
     listener.stage("report")

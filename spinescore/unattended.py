@@ -97,9 +97,10 @@ class _Run:
             self._snapshot(warehouse, stale_only=True)
             run_stages(warehouse, study, self._watching(warehouse))
             key = model_key(warehouse, study)
-            self.account.failures = warehouse.fetch(
-                "run/failures", model_id=key.model_id, preprocessing_id=key.preprocessing_id
-            ).to_dicts()
+            of_model = {"model_id": key.model_id, "preprocessing_id": key.preprocessing_id}
+            self.account.failures = warehouse.fetch("run/failures", **of_model).to_dicts()
+            if study.drift is not None:
+                self.account.drift = warehouse.fetch("drift/latest", **of_model).to_dicts()
             self.account.since_last_run = compare_with_last_run(warehouse, study.study.title)
             remember_run(warehouse, study.study.title)
 

@@ -54,6 +54,7 @@ def run(
 
     What the options say can stand in the study file instead, in its section `run`.
     """
+    from spinescore.core.reporting.drift_section import drift_lines
     from spinescore.unattended import RunRequest, run_unattended
 
     request = RunRequest(
@@ -75,6 +76,8 @@ def run(
             output.say("Nothing has changed since the last run; nothing was done.")
         folder = Path(account.identity["report"])
         output.say(f"Report: {folder / 'report.html'} and report.pdf")
+        for line in drift_lines(account.drift):
+            output.say(f"drift: {line}")
     for warning in account.warnings:
         typer.echo(f"warning: {warning}", err=True)
     output.emit(account.as_document())

@@ -22,7 +22,7 @@ from spinescore.shell.resources import resource, sql
 from spinescore.shell.run_status import describe_holder
 
 MEMORY_LIMIT = "4GB"
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ import json
 
 from pydantic import Field, model_validator
 
+from spinescore.study.drift_section import DriftSection
 from spinescore.study.report_section import ReportSection
 from spinescore.study.rules import rule_problems
 from spinescore.study.run_section import RunSection
@@ -55,6 +56,7 @@ class Study(Section):
     analysis: AnalysisSection = AnalysisSection()
     report: ReportSection = ReportSection()
     run: RunSection = RunSection()
+    drift: DriftSection | None = None
     train: TrainSection = TrainSection()
 
     @model_validator(mode="after")
@@ -81,11 +83,15 @@ class Study(Section):
     def fingerprint(self) -> str:
         """Return the SHA-256 of the settings, as hex; equal settings, equal fingerprint.
 
-        The report's language and what [report] and [run] say are none of them, nor what a shareable one is
-        rounded to: no result changes.
+        The report's language and what [report], [run] and [drift] say are none of them, nor what a shareable
+        one is rounded to: no result changes.
         """
-        settings = self.model_dump(
-            mode="json", exclude={"study": {"language", "min_cell"}, "report": True, "run": True}
-        )
+        left_out: dict[str, set[str] | bool] = {
+            "study": {"language", "min_cell"},
+            "report": True,
+            "run": True,
+            "drift": True,
+        }
+        settings = self.model_dump(mode="json", exclude=left_out)
         canonical = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()

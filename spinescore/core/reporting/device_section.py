@@ -17,6 +17,7 @@ from spinescore.core.reporting.document import (
     Section,
     Table,
 )
+from spinescore.core.reporting.drift_section import drift_blocks
 from spinescore.core.reporting.figures import compact, values_of
 from spinescore.core.reporting.formatting import (
     DASH,
@@ -63,6 +64,7 @@ def device_section(material: Material) -> Section:
     if table.rows:
         figure = shift_figure(material)
         blocks += [Heading(text=_("Shifts between devices")), table, *([figure] if figure else [])]
+    blocks += drift_blocks(material)
     return Section(key="devices", title=_("Images and devices"), blocks=tuple(blocks))
 
 

@@ -127,6 +127,8 @@ class Material:
         ``what, code, kind, n``: why images were not scored, and flags.
     image_cards : sequence of mappings
         ``picture`` (PNG bytes), ``name, kind, age_years, spine_age, gap_at_age_years``; patient data.
+    drift : sequence of mappings
+        Fields of ``DriftRow``; empty where the study file has no [drift].
     """
 
     study: Study
@@ -145,6 +147,7 @@ class Material:
     quality: Sequence[Mapping[str, Any]] = ()
     findings: Sequence[Mapping[str, Any]] = ()
     image_cards: Sequence[Mapping[str, Any]] = ()
+    drift: Sequence[Mapping[str, Any]] = ()
 
     @property
     def cohorts(self) -> tuple[str, ...]:

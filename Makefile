@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TORCH := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo "torch>=2.8" || echo "torch==2.13.0")
 DEBIAN_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 poppler-utils dicom3tools cron dcmtk libgdcm-tools libopenjp2-tools openjph-tools chromium-headless-shell
 
-.PHONY: help install system demo test check lint bench soak catalogues docs demo-bundle clean
+.PHONY: help install system demo test check lint bench soak catalogues docs lock sbom demo-bundle clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ lint: $(STAMP) ## ruff, mypy, import-linter, sqlfluff
 bench: $(STAMP) ## measure against named peers and limits (slow; not part of the tests)
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script || exit 1; done
 
-soak: $(STAMP) ## send 10,000 damaged files through ingest (minutes; not part of the tests)
+soak: $(STAMP) ## faults, planted identifiers, 10,000 damaged files, fuzzing (SPINESCORE_SOAK_MINUTES each; not part of the tests)
 	$(BIN)/python -m pytest -s tests/soak
 
 catalogues: $(STAMP) ## bring the report's languages up to its texts; names what is left to translate
@@ -60,6 +60,14 @@ catalogues: $(STAMP) ## bring the report's languages up to its texts; names what
 docs: $(STAMP) ## write docs/commands.md from the commands' own help, and the study file's JSON Schema
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_schema.py
+
+lock: $(STAMP) ## write constraints.txt, the hashed lock of what is installed (TORCH_WHEEL: a wheel for the processor), and docs/licences.md
+	$(BIN)/pip install --quiet uv
+	$(BIN)/python docs/make_constraints.py
+	$(BIN)/python docs/make_licences.py
+
+sbom: $(STAMP) ## write sbom.cdx.json, the bill of materials of what is installed (CycloneDX)
+	$(BIN)/python docs/make_sbom.py
 
 demo-bundle: $(STAMP) ## train the shipped demonstration model again from its seeds, and measure it (over an hour)
 	$(BIN)/python examples/demo-bundle/train_demo_bundle.py

@@ -30,6 +30,7 @@ TRAINING_SUBJECTS = "training_subjects.json"
 VALIDATION_SUBJECTS = "validation_subjects.json"
 CORRECTION = "correction.json"
 FORMAT = 1
+MOST_FILE_BYTES = 1 << 30  # four times the weights of the largest network there is
 NOT_OF_THE_MODEL = frozenset({"files", "made_by"})  # manifest entries that change no number it gives
 LEFT_OUT_IF_NONE = frozenset({"origin", "made_by", "temperature", "recalibration"})
 GET_ANOTHER = "Get the bundle again from where it came from."
@@ -392,12 +393,18 @@ def _read_member(path: Path, name: str) -> bytes:
         if path.is_dir():
             return (path / name).read_bytes()
         with zipfile.ZipFile(path) as archive:
-            inside = [m for m in archive.namelist() if m.count("/") <= 1 and Path(m).name == name]
+            inside = [m for m in archive.infolist() if m.filename.count("/") <= 1 and _named(m, name)]
+            if inside[0].file_size > MOST_FILE_BYTES:  # zipfile inflates no more than is stated here
+                raise BundleError(f"{name} in {path} claims {inside[0].file_size:,} bytes.", GET_ANOTHER)
             return archive.read(inside[0])
     except (FileNotFoundError, IndexError) as error:
         raise BundleError(f"{path} has no {name}.", GET_ANOTHER) from error
     except zipfile.BadZipFile as error:
         raise BundleError(f"{path} is neither a folder nor a whole zip: {error}.", GET_ANOTHER) from error
+
+
+def _named(member: zipfile.ZipInfo, name: str) -> bool:
+    return Path(member.filename).name == name
 
 
 def _canonical(content: Mapping[str, Any]) -> str:

@@ -43,6 +43,7 @@ SPOKEN_FORMATS = {
 HEAD_BYTES = 512
 PARQUET = b"PAR1"
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+MOST_INFLATED_BYTES = 2 << 30
 MAGIC = (
     (OLE, "excel"),
     (b"$FL2", "spss"),
@@ -141,8 +142,14 @@ def _by_content(path: Path, head: bytes) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            inflated_bytes = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
         raise TableError(f"{path} is a damaged zip or Excel file.", "Copy or save it again.") from None
+    if inflated_bytes > MOST_INFLATED_BYTES:
+        raise TableError(
+            f"{path} would inflate to {inflated_bytes >> 20:,} MiB, which no follow-up table does.",
+            "Save the one sheet that matters as CSV or Parquet.",
+        )
     if any(name.startswith("xl/workbook") for name in names):
         return "excel"
     raise TableError(f"{path} is a zip archive, not a table.", "Unpack it, or save it as .xlsx.")

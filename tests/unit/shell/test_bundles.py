@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,3 +116,25 @@ def test_a_bundle_is_replaced_by_a_newer_one(tmp_path: Path) -> None:
     write(tmp_path, version="2")
     assert load_bundle(tmp_path / "bundle").version == "2"
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_zip_that_would_inflate_without_measure_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spinescore.shell.bundles.MOST_FILE_BYTES", 1 << 20)
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", bytes(2 << 20))
+    assert bomb.stat().st_size < 1 << 14
+    with pytest.raises(BundleError, match="claims"):
+        load_bundle(bomb)
+
+
+def test_a_zip_with_names_that_lead_out_unpacks_nothing(tmp_path: Path) -> None:
+    bundle = tmp_path / "away.zip"
+    with zipfile.ZipFile(bundle, "w") as archive:
+        archive.writestr("../manifest.json", "{}")
+        archive.writestr("/etc/manifest.json", "{}")
+    with pytest.raises(BundleError):
+        load_bundle(bundle)
+    assert [path.name for path in tmp_path.iterdir()] == ["away.zip"]

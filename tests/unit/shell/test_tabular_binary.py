@@ -334,3 +334,11 @@ def test_what_openpyxl_writes_is_read_back(rows: list[tuple[Any, ...]]) -> None:
         assert read["x"].cast(pl.Float64).equals(expected)
     assert read["pid"].to_list() == [pid for pid, _, _ in rows]
     assert read["d"].cast(pl.Date).to_list() == [d for _, _, d in rows]
+
+
+def test_a_workbook_that_would_inflate_without_measure_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = workbook(tmp_path / "f.xlsx", ["pid", "a"], ["x", 1])
+    monkeypatch.setattr("spinescore.shell.table_formats.MOST_INFLATED_BYTES", 1000)
+    assert "would inflate" in refusal(file)

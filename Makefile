@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TORCH := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo "torch>=2.8" || echo "torch==2.13.0")
 DEBIAN_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 poppler-utils dicom3tools cron dcmtk libgdcm-tools libopenjp2-tools openjph-tools chromium-headless-shell
 
-.PHONY: help install system demo test check lint bench soak catalogues docs lock sbom demo-bundle clean
+.PHONY: help install system demo test check lint bench soak catalogues docs lock sbom wheelhouse demo-bundle clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ lock: $(STAMP) ## write constraints.txt, the hashed lock of what is installed (T
 
 sbom: $(STAMP) ## write sbom.cdx.json, the bill of materials of what is installed (CycloneDX)
 	$(BIN)/python docs/make_sbom.py
+
+wheelhouse: $(STAMP) ## collect every wheel of constraints.txt, by hash, and spinescore's own (to install without a network)
+	$(BIN)/pip download --quiet --no-deps --prefer-binary --require-hashes --requirement constraints.txt --dest wheelhouse
+	$(BIN)/python -m build --wheel --outdir wheelhouse
 
 demo-bundle: $(STAMP) ## train the shipped demonstration model again from its seeds, and measure it (over an hour)
 	$(BIN)/python examples/demo-bundle/train_demo_bundle.py

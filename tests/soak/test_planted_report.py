@@ -75,18 +75,18 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     source.unlink()
     plant_table(draw_follow_up(people, seed=SEED), folder / "follow-up.csv", numbers)
     (folder / "study.toml").write_text(STUDY)
-    said = [offline.start("run", "study.toml", "--json")]
+    said = [offline.start("run", "study.toml", "--json", "--log", "runs.jsonl", "--summary", "run.json")]
     said += [
         offline.start(*words.split())
         for words in (
-            "ingest archive -d cohort.duckdb --pixels --list rejected --json",
-            "status -d cohort.duckdb --list excluded --json",
+            "trace study.toml --json",
             "scores export scores.csv -d cohort.duckdb",
             "runs show 1 -d cohort.duckdb --json",
-            "trace study.toml --json",
+            "status -d cohort.duckdb --list rejected --json",
+            "backup -d cohort.duckdb --to backup.duckdb",
         )
     ]
-    assert [ended.returncode for ended in said[:-1]] == [3, 0, 0, 0, 0], [e.stderr + e.stdout for e in said]
+    assert [ended.returncode for ended in said] == [3, 0, 0, 0, 0, 0], [e.stderr + e.stdout for e in said]
     return Planted(offline, [ended.stdout + ended.stderr for ended in said])
 
 
@@ -110,7 +110,7 @@ def test_nothing_that_was_said_holds_any(planted: Planted) -> None:
 def test_reports_tables_figures_and_logs_hold_none(planted: Planted) -> None:
     places = [planted.folder / "report", planted.folder / "scores.csv", planted.offline.home]
     files = [f for place in places for f in ([place] if place.is_file() else place.rglob("*")) if f.is_file()]
-    files += planted.folder.glob("*.json")
+    files += planted.folder.glob("*.json*")
     seen = {f.suffix for f in files}
     assert {".html", ".pdf", ".json", ".csv", ".parquet", ".svg"} <= seen
     readable = [f for f in files if f.suffix not in (".png", ".bin", ".xml", ".key")]

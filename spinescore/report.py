@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,8 @@ from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 
 SOFTWARE = ("lifelines", "scikit-learn", "scipy", "numpy", "polars", "duckdb")
-RENDERED = ("report.html", "report.pdf", "summary.pdf", "results.json", "results.parquet")
+RENDERED = ("report.html", "results.json", "results.parquet")
+RENDERED_PDF = ("report.pdf", "summary.pdf")
 SHAREABLE = "shareable"
 ANALYZE_FIRST = "Run `spinescore analyze STUDY.toml` (or `spinescore run STUDY.toml`) first."
 
@@ -54,7 +56,7 @@ def render_report(warehouse: Warehouse, study: Study, key: ModelKey, *, force: b
     analysis = _latest_analysis(warehouse, study, key)
     fingerprint = _fingerprint(analysis, study, _drift(warehouse, study, key))
     folder = study.study.output
-    if not force and _rendered_before(warehouse, fingerprint, folder):
+    if not force and _rendered_before(warehouse, fingerprint, study):
         return StageSummary("report", changed=False, message="report unchanged")
     arguments = {"study": study.study.title, "analysis": analysis["run_id"]}
     with (
@@ -75,7 +77,7 @@ def render_report(warehouse: Warehouse, study: Study, key: ModelKey, *, force: b
     whole = (folder / "report.pdf").is_file()
     name = "report.pdf" if whole else "report.html"
     message = f"{folder / name}; {run.counts['tables']} tables, {run.counts['figures']} figures"
-    if not whole:
+    if not whole and "pdf" in study.report.formats:
         message += "; no PDF (see the warning)"
     return StageSummary("report", changed=True, message=message, counts=run.counts, warnings=warnings)
 
@@ -122,10 +124,11 @@ def _fingerprint(analysis: dict[str, Any], study: Study, drift: Sequence[Mapping
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
-def _rendered_before(warehouse: Warehouse, fingerprint: str, folder: Path) -> bool:
+def _rendered_before(warehouse: Warehouse, fingerprint: str, study: Study) -> bool:
     if warehouse.last_run("report", fingerprint) is None:
         return False
-    return all((folder / name).is_file() for name in RENDERED)
+    names = RENDERED + (RENDERED_PDF if "pdf" in study.report.formats else ())
+    return all((study.study.output / name).is_file() for name in names)
 
 
 def _material(
@@ -244,13 +247,16 @@ def _write_report(folder: Path, report: Report, material: Material, results: pl.
 
 
 def _render_into(staging: Path, report: Report, material: Material, prefix: str = "") -> tuple[str, ...]:
-    """Write pages, tables and figures, the PNG figures by a second process."""
+    """Write the page, tables, and as the study file asks for PDFs and figures, PNG by a second process."""
+    formats = material.study.report.formats
     charts = draw_charts(report)
-    write_files(staging, export_figures(report, charts))
-    with rasterising(staging / "figures") as pictures:
-        files, warnings = render_files(report, f"{prefix}report", charts)
-        if not warnings:
+    if "figures" in formats:
+        write_files(staging, export_figures(report, charts))
+    with rasterising(staging / "figures") if "figures" in formats else nullcontext() as pictures:
+        pdf = "pdf" in formats
+        files, warnings = render_files(report, f"{prefix}report", charts, pdf=pdf)
+        if pdf and not warnings:
             files[f"{prefix}summary.pdf"] = render_short(shorten(report, material), charts, PAGES)
         write_files(staging, files | export_tables(report))
-        failed = pictures.finish()
+        failed = pictures.finish() if pictures is not None else None
     return (*warnings, f"PNG figures could not be drawn ({failed}).") if failed else warnings

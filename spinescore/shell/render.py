@@ -131,10 +131,12 @@ def _uncollected() -> Iterator[None]:
 
 
 def render_files(
-    report: Report, stem: str, charts: Mapping[str, Chart] | None = None
+    report: Report, stem: str, charts: Mapping[str, Chart] | None = None, *, pdf: bool = True
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """Return the page and the PDF by file name, and a warning where the PDF could not be made."""
+    """Return the page and the PDFs by file name, and a warning where a PDF could not be made."""
     charts = draw_charts(report) if charts is None else charts
+    if not pdf:
+        return {f"{stem}.html": render_html(report, charts, "screen").encode()}, ()
     main, more = split_report(report)
     files = {}
     try:

@@ -18,6 +18,6 @@ write_json(list(
   lower = unname(b - qt(0.975, df) * se), upper = unname(b + qt(0.975, df) * se),
   p = unname(2 * pt(-abs(b / se), df)),
   f = f, f_df = length(own), f_p = pf(f, length(own), df, lower.tail = FALSE),
-  versions = list(R = as.character(getRversion()), sandwich = as.character(packageVersion("sandwich")),
+  versions = list(R = R.version.string, sandwich = as.character(packageVersion("sandwich")),
                   Hmisc = as.character(packageVersion("Hmisc")))
 ), file.path(here, "device_shift.json"), digits = NA, auto_unbox = TRUE, pretty = TRUE)

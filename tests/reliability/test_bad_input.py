@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 from tests.reliability.conftest import Demo, Offline
+from tests.reliability.test_demo import leave_out_pdfs
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ def test_a_corrupt_file_is_one_row_and_the_others_are_scored(demo: Demo, copy: P
     content[-len(content) // 2 :] = b"\xa5" * (len(content) // 2)
     compressed.write_bytes(content)
     (copy / "cohort.duckdb").unlink()
+    leave_out_pdfs(copy / "study.toml")
     result = demo.offline.run("run", str(copy / "study.toml"), "--json", status=3)
     summary = json.loads(result.stdout)
     scored = next(s for s in summary["stages"] if s["stage"] == "score")

@@ -95,6 +95,8 @@ def make_study(
 ) -> Study:
     """Write and read a study file of that database, with its [correction] as given."""
     text = f"""
+[report]
+formats = []
 [study]
 title = "t"
 database = "c.duckdb"

@@ -18,6 +18,8 @@ from spinescore.study import read_study
 from tests.unit.statistics.made_up_images import make_images
 
 STUDY = """
+[report]
+formats = []
 [study]
 title = "Repeated images"
 database = "cohort.duckdb"

@@ -288,6 +288,8 @@ def test_export_writes_one_safe_private_table_and_no_uid(tmp_path: Path, databas
 
 
 STUDY = """
+[report]
+formats = []
 [study]
 title = "t"
 database = "{database}"

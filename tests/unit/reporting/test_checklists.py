@@ -71,5 +71,3 @@ def test_the_report_ends_with_the_checklists_of_its_analyses(material: Material,
     study = material.study.model_copy(update={"endpoints": {}})
     without = checklist_section(replace(material, study=study), report.sections)
     assert [block.key for block in without.blocks if isinstance(block, Table)] == ["strobe", "tripod-ai"]
-
-

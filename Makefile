@@ -71,6 +71,7 @@ sbom: $(STAMP) ## write sbom.cdx.json, the bill of materials of what is installe
 
 wheelhouse: $(STAMP) ## collect every wheel of constraints.txt, by hash, and spinescore's own (to install without a network)
 	$(BIN)/pip download --quiet --no-deps --prefer-binary --require-hashes --requirement constraints.txt --dest wheelhouse
+	$(BIN)/pip download --quiet --no-deps --dest wheelhouse wheel # what autograd-gamma, which comes as source, is built with
 	$(BIN)/python -m build --wheel --outdir wheelhouse
 
 demo-bundle: $(STAMP) ## train the shipped demonstration model again from its seeds, and measure it (over an hour)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
 ROOT_NAME = "spinescore"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +25,23 @@ class Package:
     needs: tuple[str, ...]
 
 
-def installed_closure(root: str = ROOT_NAME) -> list[Package]:
-    """Return a distribution's requirements, theirs, and so on, by name; the root itself is left out."""
+def asked_for() -> list[str]:
+    """Return what pyproject.toml asks for; the metadata of an editable installation may be older."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return list(content["project"]["dependencies"])
+
+
+def installed_closure() -> list[Package]:
+    """Return spinescore's requirements, theirs, and so on, by name."""
     found: dict[str, Package] = {}
-    waiting = list(_requirements(root, frozenset()))
+    waiting = list(_applying(asked_for(), frozenset()))
     asked: set[tuple[str, frozenset[str]]] = set()
     while waiting:
         name, extras = waiting.pop()
         if (name, extras) in asked:
             continue
         asked.add((name, extras))
-        needs = list(_requirements(name, extras))
+        needs = list(_applying(metadata.requires(name) or [], extras))
         known = found[name].needs if name in found else ()
         described = metadata.metadata(name)
         found[name] = Package(
@@ -54,10 +63,10 @@ def comparable(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _requirements(name: str, extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
-    for text in metadata.requires(name) or ():
-        requirement = Requirement(text)
-        environments = [{"extra": extra} for extra in extras] or [{"extra": ""}]
+def _applying(texts: list[str], extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield those of some requirements that apply here, with the extras they ask for."""
+    environments = [{"extra": extra} for extra in extras] or [{"extra": ""}]
+    for requirement in map(Requirement, texts):
         if requirement.marker is None or any(requirement.marker.evaluate(e) for e in environments):
             yield comparable(requirement.name), frozenset(requirement.extras)
 

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dependencies import ROOT_NAME, Package, comparable, installed_closure
+from dependencies import ROOT_NAME, Package, asked_for, comparable, installed_closure
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def bill_of_materials(packages: list[Package], hashes: Mapping[str, list[str]]) -> dict[str, Any]:
     """Return the bill: each package with licence and the hashes of its files, and what needs what."""
     version = metadata.version(ROOT_NAME)
-    direct = {comparable(Requirement(text).name) for text in metadata.requires(ROOT_NAME) or ()}
+    direct = {comparable(Requirement(text).name) for text in asked_for()}
     named = {package.name: _address(package.name, package.version) for package in packages}
     itself = _address(ROOT_NAME, version)
     content = "|".join(sorted(named.values()))

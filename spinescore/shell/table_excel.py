@@ -9,13 +9,16 @@ import fastexcel
 import polars as pl
 
 from spinescore.errors import TableError
-from spinescore.shell.table_formats import FoundTable, named_columns
+from spinescore.shell.table_formats import OLE, FoundTable, named_columns
+from spinescore.shell.workers import WorkerFailure, map_supervised
 from spinescore.study import TableLayout
 
 # It logs a line for every empty column.
 logging.getLogger("fastexcel").setLevel(logging.ERROR)
 
 SHOWN_CELLS = 5
+OLD_WORKBOOK_TIMEOUT_S = 120.0
+OLD_WORKBOOK_MEMORY_BYTES = 4 << 30
 
 
 def read_excel_table(path: Path, layout: TableLayout) -> FoundTable:
@@ -26,6 +29,33 @@ def read_excel_table(path: Path, layout: TableLayout) -> FoundTable:
     TableError
         If it is no Excel file, the sheet is not certain, or the header row has no or repeated names.
     """
+    with path.open("rb") as handle:
+        is_old = handle.read(len(OLE)) == OLE
+    if not is_old:
+        return _read(path, layout)
+    # On a damaged .xls the reader asks for memory by what the file claims, and ends its process over it.
+    ((_, found),) = map_supervised(
+        _read_or_refuse,
+        [(path, layout)],
+        workers=1,
+        timeout_s=OLD_WORKBOOK_TIMEOUT_S,
+        memory_limit_bytes=OLD_WORKBOOK_MEMORY_BYTES,
+    )
+    if isinstance(found, WorkerFailure):
+        raise _unreadable(path, f"the file is damaged ({found.detail})")
+    if isinstance(found, TableError):
+        raise found
+    return found
+
+
+def _read_or_refuse(asked: tuple[Path, TableLayout]) -> FoundTable | TableError:
+    try:
+        return _read(*asked)
+    except TableError as error:
+        return error
+
+
+def _read(path: Path, layout: TableLayout) -> FoundTable:
     try:
         workbook = fastexcel.read_excel(path)
         name = _sheet_name(workbook, layout.sheet, path)
@@ -39,7 +69,7 @@ def read_excel_table(path: Path, layout: TableLayout) -> FoundTable:
         raise _unreadable(path, error) from None
 
 
-def _unreadable(path: Path, error: BaseException) -> TableError:
+def _unreadable(path: Path, error: BaseException | str) -> TableError:
     reason = str(error).splitlines()[0]
     return TableError(f"{path} cannot be read as Excel: {reason}.", "Save it again as .xlsx.")
 

@@ -112,6 +112,7 @@ def _read(
         ValueError,
         OverflowError,
         IndexError,
+        TypeError,  # pyreadstat's own, over a variable without a name
     ) as error:
         reason = str(error).splitlines()[0]
         if "encoding" in reason:

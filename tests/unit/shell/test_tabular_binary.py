@@ -336,6 +336,16 @@ def test_what_openpyxl_writes_is_read_back(rows: list[tuple[Any, ...]]) -> None:
     assert read["d"].cast(pl.Date).to_list() == [d for _, _, d in rows]
 
 
+def test_an_old_workbook_that_ends_its_reader_is_refused() -> None:
+    """Found by the soak: a claim of 4 GiB makes the reader end its process."""
+    assert "the file is damaged" in refusal(TABLES / "claims-4-gib.xls")
+
+
+def test_a_transport_file_whose_variable_has_no_name_is_refused() -> None:
+    """Found by the soak."""
+    assert "cannot be read as" in refusal(TABLES / "nameless.xpt")
+
+
 def test_a_workbook_that_would_inflate_without_measure_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,7 +32,7 @@ from tests.unit.shell.encoded_files import needs_encoders
 MINUTES = float(os.environ.get("SPINESCORE_SOAK_MINUTES", "3"))
 SEED = int(os.environ.get("SPINESCORE_SOAK_SEED", "20261128"))
 PER_ROUND = 2000
-CHUNK = 20
+CHUNK = 200
 TIMEOUT_S = 30.0
 MOST_MEMORY_BYTES = 4 << 30
 DRAWING = settings(

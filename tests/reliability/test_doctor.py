@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from tests.reliability.conftest import Demo
+from spinescore.shell.warehouse import open_warehouse
+from tests.reliability.conftest import Offline
 
 
-def test_all_that_spinescore_needs_is_here(demo: Demo) -> None:
-    result = demo.offline.start("doctor", "-d", str(demo.folder / "cohort.duckdb"), "--json")
+def test_all_that_spinescore_needs_is_here(offline: Offline, database: Path) -> None:
+    with open_warehouse(database, create=True):
+        pass
+    result = offline.start("doctor", "-d", str(database), "--json")
     spoken = json.loads(result.stdout)
     states = {finding["name"]: finding["state"] for finding in spoken["findings"]}
     machine = {"schedules", "memory", "open files", "file system"}  # a container's or a test machine's own
@@ -16,4 +20,4 @@ def test_all_that_spinescore_needs_is_here(demo: Demo) -> None:
     assert states["golden image"] == "pass"
     assert sum(finding["area"] == "decoders" for finding in spoken["findings"]) >= 17
     assert result.returncode == {"pass": 0, "warn": 3, "fail": 1}[spoken["state"]]
-    assert demo.offline.attempts == ""
+    assert offline.attempts == ""

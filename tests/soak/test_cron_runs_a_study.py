@@ -63,9 +63,10 @@ def wait_for_summary(folder: Path, n_images: int) -> dict[str, Any]:
     raise AssertionError(f"no run with {n_images} images within {MINUTES} minutes; the last: {found}")
 
 
+@pytest.mark.timeout(60 * (2 * MINUTES + 5))
 def test_images_that_arrive_between_runs_are_in_the_next_one(tmp_path: Path, cron: None) -> None:
     folder = tmp_path / "a b 100%"
-    study = make_cohort(DemoRequest(folder, n_derivation=60, n_vfa=60), Listener())
+    study = make_cohort(DemoRequest(folder, n_derivation=100, n_vfa=120), Listener())
     study.write_text(study.read_text(encoding="utf-8") + RUN, encoding="utf-8")
     late = sorted((folder / "dicom" / "vfa").glob("*.dcm"))[-10:]
     (tmp_path / "late").mkdir()
@@ -73,14 +74,14 @@ def test_images_that_arrive_between_runs_are_in_the_next_one(tmp_path: Path, cro
         shutil.move(path, tmp_path / "late" / path.name)
     scheduled = schedule_study(ScheduleRequest(study_file=study, calendar="* * * * *", backend="cron"))
     try:
-        first = wait_for_summary(folder, 110)
+        first = wait_for_summary(folder, 210)
         for path in (tmp_path / "late").iterdir():
             shutil.move(path, folder / "dicom" / "vfa" / path.name)
-        second = wait_for_summary(folder, 120)
+        second = wait_for_summary(folder, 220)
     finally:
         remove_schedule(scheduled.schedule_id)
     assert (first["exit_status"], second["exit_status"]) == (0, 0)
-    assert second["since_last_run"]["scores"] == {"before": 110, "now": 120, "made": 10, "failed": 0}
+    assert second["since_last_run"]["scores"] == {"before": 210, "now": 220, "made": 10, "failed": 0}
     assert (folder / "report" / "report.pdf").is_file()
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     ended = {event["exit_status"] for event in events if event["event"] == "end"}

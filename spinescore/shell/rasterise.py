@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from spinescore.shell.resources import resource
+from spinescore.shell.side_process import SideProcess
 
 DOTS_PER_INCH = 300
 PIXELS_PER_INCH = 96  # of the page, in which a chart's width is given
@@ -22,42 +20,9 @@ POLITENESS = 5
 PAPER = '<rect width="100%" height="100%" fill="#ffffff"/>'
 
 
-class Rasteriser:
-    """A process that draws a folder's SVG files as PNG while this one does something else."""
-
-    def __init__(self, folder: Path) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "spinescore.shell.rasterise",
-            str(folder),
-            str(resource("templates", "fonts")),
-        ]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-    def finish(self) -> str | None:
-        """Wait for the pictures; return why there are none, or None if all were drawn."""
-        _, said = self._process.communicate()
-        if self._process.returncode == 0:
-            return None
-        lines = said.decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"exit status {self._process.returncode}"
-
-    def stop(self) -> None:
-        """End the process, if it is not done."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()
-
-
-@contextmanager
-def rasterising(folder: Path) -> Iterator[Rasteriser]:
-    """Draw a folder's SVG files as PNG beside what the block does; stopped where the block raises."""
-    rasteriser = Rasteriser(folder)
-    try:
-        yield rasteriser
-    finally:
-        rasteriser.stop()
+def rasterising(folder: Path) -> SideProcess:
+    """Draw a folder's SVG files as PNG beside what a ``with`` block does; stopped where the block raises."""
+    return SideProcess("spinescore.shell.rasterise", str(folder), str(resource("templates", "fonts")))
 
 
 def rasterise(svg: str) -> bytes:

@@ -5,33 +5,22 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-
-@contextmanager
-def printing(page: str) -> Iterator[PagePrinter]:
-    """Print a page beside what the block does; stopped where the block raises."""
-    with tempfile.TemporaryDirectory(prefix="spinescore-print-") as folder:
-        printer = PagePrinter(Path(folder), page)
-        try:
-            yield printer
-        finally:
-            printer.stop()
+from spinescore.shell.side_process import SideProcess
 
 
+@dataclass(frozen=True, slots=True)
 class PagePrinter:
     """A process that prints one page as PDF."""
 
-    def __init__(self, folder: Path, page: str) -> None:
-        source, self._target = folder / "page.html", folder / "page.pdf"
-        source.write_text(page, encoding="utf-8")
-        command = [sys.executable, "-m", "spinescore.shell.second_pdf", str(source), str(self._target)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process: SideProcess
+    target: Path
 
     def finish(self) -> bytes:
         """Wait for the PDF.
@@ -41,17 +30,20 @@ class PagePrinter:
         OSError
             If there is none, with the last line that the process said.
         """
-        _, said = self._process.communicate()
-        if self._process.returncode:
-            lines = said.decode(errors="replace").strip().splitlines()
-            raise OSError(lines[-1] if lines else f"exit status {self._process.returncode}")
-        return self._target.read_bytes()
+        failed = self.process.finish()
+        if failed:
+            raise OSError(failed)
+        return self.target.read_bytes()
 
-    def stop(self) -> None:
-        """End the process, if it is not done."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()
+
+@contextmanager
+def printing(page: str) -> Iterator[PagePrinter]:
+    """Print a page beside what the block does; stopped where the block raises."""
+    with tempfile.TemporaryDirectory(prefix="spinescore-print-") as folder:
+        source, target = Path(folder) / "page.html", Path(folder) / "page.pdf"
+        source.write_text(page, encoding="utf-8")
+        with SideProcess("spinescore.shell.second_pdf", str(source), str(target)) as process:
+            yield PagePrinter(process, target)
 
 
 if __name__ == "__main__":

@@ -48,9 +48,9 @@ def quick(warehouse: Warehouse, study: Study, monkeypatch: pytest.MonkeyPatch) -
     """A filled database; PDF and PNG are not drawn."""
     monkeypatch.setattr("spinescore.shell.render.render_pdf", lambda html: _blank())
     monkeypatch.setattr("spinescore.report.render_short", lambda *_: _blank())
-    monkeypatch.setattr("spinescore.shell.rasterise.Rasteriser.__init__", lambda *_: None)
-    monkeypatch.setattr("spinescore.shell.rasterise.Rasteriser.finish", lambda _: None)
-    monkeypatch.setattr("spinescore.shell.rasterise.Rasteriser.stop", lambda _: None)
+    monkeypatch.setattr("spinescore.shell.rasterise.SideProcess.__init__", lambda *_: None)
+    monkeypatch.setattr("spinescore.shell.rasterise.SideProcess.finish", lambda _: None)
+    monkeypatch.setattr("spinescore.shell.rasterise.SideProcess.__exit__", lambda *_: None)
     fill(warehouse, study)
     return warehouse
 

@@ -57,7 +57,6 @@ def test_both_are_written_and_carry_the_banner(report: Report, tmp_path: Path) -
 
 def test_a_page_that_cannot_be_printed_says_why() -> None:
     with printing("<html>") as printer:
-        printer._target = Path("/nowhere/at/all.pdf")
-        printer._process.kill()
+        printer.process._process.kill()
         with pytest.raises(OSError, match="exit status -9"):
             printer.finish()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from spinescore.shell.cohorts import IMPORTED, ModelKey, imported_key
 from spinescore.shell.identity import MODE_KEY, Pseudonymiser, pseudonymiser
 from spinescore.shell.snapshots import open_to_read
 from spinescore.shell.table_options import as_options, with_options
-from spinescore.shell.tabular import find_table, hash_table, write_table
+from spinescore.shell.tabular import find_table, hash_table, write_private_table
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 
 ROW_ID = "imported:"  # no SOP instance UID has a letter
@@ -133,7 +131,7 @@ def export_scores(
             f"{database} holds no scores{of_model}.",
             f"Its models: {known}; score images with `score`, or read a table with `scores import`.",
         )
-    _write(rows, file)
+    write_private_table(rows, file)
     kept = ("subject_id holds patient ids: this database keeps them as they are",) if verbatim else ()
     warnings = (*kept, *((reading.note,) if reading.note else ()))
     return StageSummary(
@@ -241,17 +239,6 @@ def _message(name: str, key: ModelKey, rows: pl.DataFrame, counts: Mapping[str, 
     )
     replaced = was if counts["added"] < rows.height or counts["removed"] else ""
     return f"{what}{replaced}; model {key.model_id}"
-
-
-def _write(rows: pl.DataFrame, file: Path) -> None:
-    """Write beside the file first, so that a failure leaves an earlier one whole; mode 0600."""
-    if not file.parent.is_dir():
-        raise TableError(f"{file.parent} is no folder.", "Make it, or name another file.")
-    with tempfile.TemporaryDirectory(prefix=".scores-", dir=file.parent) as staging:
-        staged = Path(staging) / file.name
-        write_table(rows, staged)
-        staged.chmod(0o600)
-        os.replace(staged, file)  # noqa: PTH105 - atomic on one file system
 
 
 def _sha256(parts: object) -> str:

@@ -11,8 +11,6 @@ from spinescore.cli.console import Json, Output
 from spinescore.cli.study import StudyFile, read
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from spinescore.trace import Trace
 
 SHOWN_IMAGES = 10
@@ -32,12 +30,13 @@ def trace(
     ] = None,
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="FILE.csv|.parquet", help="Write all images here; patient data."),
+        typer.Option("--to", metavar="FILE.csv|.json|.parquet", help="Write all images here; patient data."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Go back from a number in the report to subjects, scores, files, hashes and the runs between."""
     from spinescore.run import model_key
+    from spinescore.shell.tabular import write_private_table
     from spinescore.shell.warehouse import open_warehouse
     from spinescore.trace import trace_result
 
@@ -48,7 +47,7 @@ def trace(
     output = Output(as_json)
     _show(output, found)
     if to is not None:
-        _write(found.images, to)
+        write_private_table(found.images, to)
         output.say(f"{to}: {found.images.height:,} images. They are patient data.")
     output.emit(
         {
@@ -95,23 +94,3 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _write(images: pl.DataFrame, file: Path) -> None:
-    """Write the images as CSV or Parquet by suffix, for their owner's eyes."""
-    import os
-
-    from spinescore.errors import ExportError
-
-    previous_umask = os.umask(0o077)
-    try:
-        if file.suffix == ".parquet":
-            images.write_parquet(file)
-        elif file.suffix == ".csv":
-            images.write_csv(file)
-        else:
-            raise ExportError(f"{file} is neither .csv nor .parquet.", "Name one of these.")
-    except OSError as error:
-        raise ExportError(f"{file} cannot be written: {error.strerror}.", "Name another file.") from error
-    finally:
-        os.umask(previous_umask)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,13 +110,30 @@ def write_table(rows: pl.DataFrame, path: Path) -> None:
         ".parquet": lambda: rows.write_parquet(path),
     }
     if path.suffix.lower() not in writers:
-        raise TableError(f"{path} names no format to write.", "End it in .csv, .json or .parquet.")
+        raise TableError(f"{path.name} names no format to write.", "End it in .csv, .json or .parquet.")
     try:
         writers[path.suffix.lower()]()
     except OSError as error:
         raise TableError(
-            f"{path} cannot be written: {error.strerror or error}.", "Name another file."
+            f"{path.name} cannot be written: {error.strerror or error}.", "Name another file."
         ) from None
+
+
+def write_private_table(rows: pl.DataFrame, path: Path) -> None:
+    """Write a table as ``write_table`` does, mode 0600; a failure leaves an earlier file whole.
+
+    Raises
+    ------
+    TableError
+        As ``write_table``, and if there is no such folder.
+    """
+    if not path.parent.is_dir():
+        raise TableError(f"{path.parent} is no folder.", "Make it, or name another file.")
+    with tempfile.TemporaryDirectory(prefix=".table-", dir=path.parent) as staging:
+        staged = Path(staging) / path.name
+        write_table(rows, staged)
+        staged.chmod(0o600)
+        os.replace(staged, path)  # noqa: PTH105 - atomic on one file system
 
 
 def _guarded(rows: pl.DataFrame) -> list[pl.Expr]:

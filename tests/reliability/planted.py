@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
+
+from spinescore.core.phantom.followup import draw_follow_up
+from spinescore.core.phantom.person import draw_people
+from spinescore.shell.phantom_files import PhantomImage, write_phantom
+from tests.reliability.conftest import Offline
+
+SEED, HEIGHT = 20_261_129, 200
 
 BIRTH_DAY = "19310229"  # no such day, and in no other form: whoever repeats it has copied it
 MARK = (
@@ -80,6 +88,34 @@ def plant_damaged(source: Path, folder: Path) -> None:
         target.write_bytes(content)
     whole = (folder / "KVP.dcm").read_bytes()
     (folder / "cut.dcm").write_bytes(whole[: whole.index(MARK.encode()) + 5])
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A folder whose images and table hold what was planted, and what was said in reading them."""
+
+    offline: Offline
+    said: list[str]
+
+    @property
+    def folder(self) -> Path:
+        return self.offline.folder
+
+
+def plant_archive(folder: Path, n_subjects: int, study: str) -> None:
+    """Write radiographs (some damaged), their follow-up table and a study file, all with what is planted."""
+    (folder / "archive").mkdir()
+    people = draw_people(n_subjects, seed=SEED, cohort="derivation")
+    numbers = {person.subject_id: number for number, person in enumerate(people)}
+    source = folder / "phantom.dcm"
+    for person in people:
+        number = numbers[person.subject_id]
+        write_phantom(PhantomImage(person, "radiograph", HEIGHT, source), seed=SEED)
+        plant(source, folder / "archive" / f"{number:04d}.dcm", number)
+    plant_damaged(source, folder / "archive")
+    source.unlink()
+    plant_table(draw_follow_up(people, seed=SEED), folder / "follow-up.csv", numbers)
+    (folder / "study.toml").write_text(study)
 
 
 def plant_table(follow_up: pl.DataFrame, target: Path, numbers: Mapping[str, int]) -> None:

@@ -6,7 +6,6 @@ import os
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -14,16 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from spinescore.cli import app
-from spinescore.core.phantom.followup import draw_follow_up
-from spinescore.core.phantom.person import draw_people
 from spinescore.errors import TableError
-from spinescore.shell.phantom_files import PhantomImage, write_phantom
 from tests.reliability.conftest import SITECUSTOMIZE, Offline
-from tests.reliability.planted import BIRTH_DAY, MARK, mark, plant, plant_damaged, plant_table, planted_in
+from tests.reliability.planted import BIRTH_DAY, MARK, Planted, mark, plant_archive, planted_in
 
 RUNNER = CliRunner()
 N_SUBJECTS = 5
-SEED, HEIGHT = 20_261_129, 200
 STUDY = """[study]
 title = "Planted"
 database = "cohort.duckdb"
@@ -48,35 +43,11 @@ header.HeaderReader.read = read
 """
 
 
-@dataclass(frozen=True)
-class Planted:
-    """A database whose images and table hold what was planted, and what was said in making it."""
-
-    offline: Offline
-    said: list[str]
-
-    @property
-    def folder(self) -> Path:
-        return self.offline.folder
-
-
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     folder = tmp_path_factory.mktemp("planted")
     offline = Offline(folder, tmp_path_factory.mktemp("planted-home"))
-    (folder / "archive").mkdir()
-    people = draw_people(N_SUBJECTS, seed=SEED, cohort="derivation")
-    numbers = {person.subject_id: number for number, person in enumerate(people)}
-    for person in people:
-        source = folder / "phantom.dcm"
-        write_phantom(PhantomImage(person, "radiograph", HEIGHT, source), seed=SEED)
-        plant(
-            source, folder / "archive" / f"{numbers[person.subject_id]:04d}.dcm", numbers[person.subject_id]
-        )
-    plant_damaged(source, folder / "archive")
-    source.unlink()
-    plant_table(draw_follow_up(people, seed=SEED), folder / "follow-up.csv", numbers)
-    (folder / "study.toml").write_text(STUDY)
+    plant_archive(folder, N_SUBJECTS, STUDY)
     said = [
         offline.run(
             "ingest", "archive", "-d", "cohort.duckdb", "--pixels", "--list", "rejected", "--json", status=3

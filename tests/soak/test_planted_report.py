@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 import pytest
 
-from spinescore.core.phantom.followup import draw_follow_up
-from spinescore.core.phantom.person import draw_people
 from spinescore.shell.identifier_scan import read_texts
-from spinescore.shell.phantom_files import PhantomImage, write_phantom
 from tests.reliability.conftest import Offline
-from tests.reliability.planted import BIRTH_DAY, MARK, plant, plant_damaged, plant_table, planted_in
+from tests.reliability.planted import BIRTH_DAY, MARK, Planted, plant_archive, planted_in
 
 N_SUBJECTS = 90
-SEED, HEIGHT = 20_261_129, 200
 STUDY = """[study]
 title = "Planted"
 database = "cohort.duckdb"
@@ -46,35 +40,11 @@ primary = { cohort = "All", endpoint = "death", model = "Model 1" }
 """
 
 
-@dataclass(frozen=True)
-class Planted:
-    """A study whose images and table hold what was planted, run once."""
-
-    offline: Offline
-    said: list[str]
-
-    @property
-    def folder(self) -> Path:
-        return self.offline.folder
-
-
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     folder = tmp_path_factory.mktemp("planted")
     offline = Offline(folder, tmp_path_factory.mktemp("planted-home"))
-    (folder / "archive").mkdir()
-    people = draw_people(N_SUBJECTS, seed=SEED, cohort="derivation")
-    numbers = {person.subject_id: number for number, person in enumerate(people)}
-    for person in people:
-        source = folder / "phantom.dcm"
-        write_phantom(PhantomImage(person, "radiograph", HEIGHT, source), seed=SEED)
-        plant(
-            source, folder / "archive" / f"{numbers[person.subject_id]:04d}.dcm", numbers[person.subject_id]
-        )
-    plant_damaged(source, folder / "archive")
-    source.unlink()
-    plant_table(draw_follow_up(people, seed=SEED), folder / "follow-up.csv", numbers)
-    (folder / "study.toml").write_text(STUDY)
+    plant_archive(folder, N_SUBJECTS, STUDY)
     said = [offline.start("run", "study.toml", "--json", "--log", "runs.jsonl", "--summary", "run.json")]
     said += [
         offline.start(*words.split())

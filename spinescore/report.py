@@ -33,7 +33,6 @@ from spinescore.shell.software import software_versions
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
 
-SOFTWARE = ("lifelines", "scikit-learn", "scipy", "numpy", "polars", "duckdb")
 RENDERED = ("report.html", "results.json", "results.parquet")
 RENDERED_PDF = ("report.pdf", "summary.pdf")
 SHAREABLE = "shareable"

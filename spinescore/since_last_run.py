@@ -8,10 +8,9 @@ from typing import Any
 import polars as pl
 
 from spinescore.domain import RESULT_KEYS
-from spinescore.history import compare_runs
+from spinescore.history import NUMBERS, compare_runs
 from spinescore.shell.warehouse import Warehouse
 
-PRIMARY_NUMBERS = ("value", "lower", "upper", "p_value", "n", "events", "status")
 REMEMBERED = ("run_id", "images", "scores", "analysis")
 
 
@@ -81,7 +80,7 @@ def _primary(warehouse: Warehouse, run_id: int | None) -> list[dict[str, Any]]:
     if run_id is None:
         return []
     rows = warehouse.fetch("report/results", run_id=run_id).filter(pl.col("flags").list.contains("primary"))
-    kept = [*RESULT_KEYS, *PRIMARY_NUMBERS]
+    kept = [*RESULT_KEYS, *NUMBERS]
     return [
         {name: value for name, value in row.items() if value is not None}
         for row in rows.select(kept).iter_rows(named=True)

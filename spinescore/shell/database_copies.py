@@ -10,9 +10,7 @@ import duckdb
 from spinescore.errors import DatabaseError
 
 STORAGE_VERSION = "v1.2.0"  # the default of DuckDB 2 cannot be opened by older readers
-COUNTED = (
-    "select table_name, estimated_size from duckdb_tables() where database_name = $name order by table_name"
-)
+TABLES = "select table_name from duckdb_tables() where database_name = $name order by table_name"
 
 
 def copy_database(connection: duckdb.DuckDBPyConnection, target: Path) -> int:
@@ -71,7 +69,7 @@ def _write(connection: duckdb.DuckDBPyConnection, file: Path) -> int:
 
 
 def _count_rows(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, int]:
-    tables = [row[0] for row in connection.execute(COUNTED, {"name": database}).fetchall()]
+    tables = [row[0] for row in connection.execute(TABLES, {"name": database}).fetchall()]
     counts = {}
     for table in tables:
         ((n,),) = connection.execute(f"select count(*) from {_quoted(database)}.{_quoted(table)}").fetchall()

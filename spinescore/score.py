@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,15 +19,13 @@ from spinescore.errors import IntendedUseError
 from spinescore.shell.backends import Backend, open_backend
 from spinescore.shell.bundles import Bundle
 from spinescore.shell.indexing.remembered_rules import known_thresholds
+from spinescore.shell.pipeline import Outcome, predict
 from spinescore.shell.pixels.pixel_facts import flag_images, store_pixel_facts
-from spinescore.shell.preparation import PendingImage, Prepared, prepare_image
+from spinescore.shell.preparation import PendingImage, prepare_image
 from spinescore.shell.warehouse import Warehouse
-from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
 
-BATCH_IMAGES = 16
 COMMIT_IMAGES = 128
-IMAGE_TIMEOUT_S = 60.0
-T = TypeVar("T")
+COMMIT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def score(
     announce: Callable[[str], None] = lambda _: None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> StageSummary:
-    """Score every indexed image the model has not scored yet, 128 per transaction.
+    """Score every indexed image the model has not scored yet, 128 per transaction or what 15 s bring.
 
     Parameters
     ----------
@@ -80,12 +78,18 @@ def score(
         _store_model(warehouse, bundle, run.run_id)
         prepare = partial(prepare_image, spec=bundle.spec, thresholds=known_thresholds(warehouse))
         images = [PendingImage(*row) for row in pending.drop("synthetic").iter_rows()]
-        n_failed = 0
-        for chunk in _chunks(_predict(images, backend, request, prepare), COMMIT_IMAGES):
-            n_failed += _commit(warehouse, chunk, bundle, backend, run.run_id)
-            progress(len(chunk), len(images))
+
+        def commit(batch: list[Outcome]) -> None:
+            _commit(warehouse, batch, bundle, backend, run.run_id)
+            n_failed = sum(outcome.failed for outcome in batch)
+            run.add(scored=len(batch) - n_failed, failed=n_failed)
+            progress(len(batch), len(images))
+
+        workers = request.workers or os.cpu_count() or 1
+        outcomes = predict(images, backend, prepare, workers=workers)
+        _commit_as_they_come(outcomes, commit, clock=time.monotonic)
         flag_images(warehouse)
-        run.counts = {"scored": len(images) - n_failed, "failed": n_failed}
+        n_failed = run.counts["failed"]
         run.outcome = "partial" if n_failed else "done"
     return _summary(warehouse, key, n_new=len(images), n_failed=n_failed)
 
@@ -100,70 +104,49 @@ def _refuse_misuse(bundle: Bundle, pending: pl.DataFrame, *, force: bool) -> Non
         )
 
 
-def _predict(
-    images: Sequence[PendingImage],
-    backend: Backend,
-    request: ScoreRequest,
-    prepare: Callable[[PendingImage], Prepared],
-) -> Iterator[tuple[PendingImage, Prepared, np.ndarray[Any, Any] | None]]:
-    """Yield each image with its preparation and its age distribution.
+def _commit_as_they_come(
+    outcomes: Iterable[Outcome], commit: Callable[[list[Outcome]], None], *, clock: Callable[[], float]
+) -> None:
+    """Commit 128 outcomes at a time, or what has come in 15 s; what came before an interruption is kept."""
+    waiting: list[Outcome] = []
 
-    There is none where preparation failed, nor where a touched file gives the network what it saw before.
-    """
-    workers = request.workers or os.cpu_count() or 1
-    prepared = map_supervised(
-        prepare,
-        images,
-        workers=workers,
-        timeout_s=IMAGE_TIMEOUT_S,
-        memory_limit_bytes=DECODER_MEMORY_BYTES,
-    )
-    for chunk in _chunks(prepared, BATCH_IMAGES):
-        outcomes = [(image, _as_prepared(result)) for image, result in chunk]
-        ready = [p.image for image, p in outcomes if p.image is not None and not _is_known(image, p)]
-        distributions = iter(backend.predict(np.stack(ready)[:, None]) if ready else ())
-        for image, result in outcomes:
-            needs_none = result.image is None or _is_known(image, result)
-            yield image, result, None if needs_none else next(distributions)
+    def commit_waiting() -> None:
+        if batch := waiting.copy():
+            waiting.clear()
+            commit(batch)
 
-
-def _is_known(image: PendingImage, prepared: Prepared) -> bool:
-    """Tell whether only the file was touched: the network saw this very input before."""
-    return prepared.image is not None and image.scored_input_sha256 == prepared.input_sha256
-
-
-def _as_prepared(result: Prepared | WorkerFailure) -> Prepared:
-    if isinstance(result, WorkerFailure):
-        return Prepared(None, reason=result.reason, detail=result.detail)
-    return result
+    began = clock()
+    try:
+        for outcome in outcomes:
+            waiting.append(outcome)
+            if len(waiting) >= COMMIT_IMAGES or clock() - began >= COMMIT_S:
+                commit_waiting()
+                began = clock()
+    finally:
+        commit_waiting()
 
 
 def _commit(
-    warehouse: Warehouse,
-    chunk: Sequence[tuple[PendingImage, Prepared, np.ndarray[Any, Any] | None]],
-    bundle: Bundle,
-    backend: Backend,
-    run_id: int,
-) -> int:
-    """Write one chunk in one transaction and return how many of it failed."""
+    warehouse: Warehouse, batch: Sequence[Outcome], bundle: Bundle, backend: Backend, run_id: int
+) -> None:
+    """Write some outcomes in one transaction."""
     shared = {"model_id": bundle.model_id, "preprocessing_id": bundle.spec.preprocessing_id, "run_id": run_id}
     scores, failures, touched = [], [], []
-    facts = [prepared.facts for _, prepared, _ in chunk if prepared.facts is not None]
-    for image, prepared, distribution in chunk:
+    facts = [o.prepared.facts for o in batch if o.prepared.facts is not None]
+    for outcome in batch:
+        image, prepared = outcome.image, outcome.prepared
         row = shared | {
             "sop_instance_uid": image.sop_instance_uid,
             "size_bytes": image.size_bytes,
             "modified_ns": image.modified_ns,
         }
-        if distribution is None and prepared.image is not None:
-            touched.append(row)
-            continue
-        if distribution is None:
+        if outcome.failed:
             failures.append(row | {"reason": prepared.reason, "detail": prepared.detail})
-            continue
-        kind = {"kind": image.kind, "device": backend.device, "precision": backend.precision}
-        hashes = {"pixel_sha256": prepared.pixel_sha256, "input_sha256": prepared.input_sha256}
-        scores.append(row | kind | hashes | _age(distribution, bundle.first_age))
+        elif outcome.distribution is None:
+            touched.append(row)
+        else:
+            kind = {"kind": image.kind, "device": backend.device, "precision": backend.precision}
+            scores.append(row | kind | _traces(outcome) | _age(outcome.distribution, bundle.first_age))
     keys = pl.DataFrame([{k: r[k] for k in KEY} for r in scores + failures], KEY_COLUMNS)
     with warehouse.transaction():
         for table in ("scores", "score_failures", "corrected_scores"):
@@ -176,11 +159,23 @@ def _commit(
             warehouse.append("scores", pl.DataFrame(scores))
         if failures:
             warehouse.append("score_failures", pl.DataFrame(failures))
-    return len(failures)
 
 
 KEY = ("sop_instance_uid", "model_id", "preprocessing_id")
 KEY_COLUMNS = dict.fromkeys(KEY, pl.String)
+
+
+def _traces(outcome: Outcome) -> dict[str, Any]:
+    """Return what the score was made from and how long each stage took."""
+    prepared = outcome.prepared
+    return {
+        "pixel_sha256": prepared.pixel_sha256,
+        "input_sha256": prepared.input_sha256,
+        "decode_s": prepared.decode_s,
+        "quality_s": prepared.quality_s,
+        "preprocess_s": prepared.preprocess_s,
+        "forward_s": outcome.forward_s,
+    }
 
 
 def _age(distribution: np.ndarray[Any, Any], first_age: int) -> dict[str, Any]:
@@ -216,8 +211,3 @@ def _summary(warehouse: Warehouse, key: dict[str, str], *, n_new: int, n_failed:
         counts={"new": n_new, "failed": n_failed, "scored_total": scored, "failed_total": failed},
         partial=bool(failed),
     )
-
-
-def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    while chunk := list(islice(items, size)):
-        yield chunk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,21 @@ class PendingImage:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An image (H, W) as the network takes it with what was measured on the way, or why there is none."""
+    """An image as the network takes it with what was measured on the way, or why there is none.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (H, W), or None
+        In [0, 1].
+    pixel_sha256, input_sha256 : str
+        Of the stored pixels and of ``image``.
+    facts : PixelFacts or None
+        If they were asked for.
+    reason, detail : str
+        Why there is no image.
+    decode_s, quality_s, preprocess_s : float or None
+        Wall clock of each stage, seconds; None where it was spared.
+    """
 
     image: NDArray[np.float32] | None
     pixel_sha256: str = ""
@@ -51,15 +66,21 @@ class Prepared:
     facts: PixelFacts | None = None
     reason: str = ""
     detail: str = ""
+    decode_s: float | None = None
+    quality_s: float | None = None
+    preprocess_s: float | None = None
 
 
 def prepare_image(
     image: PendingImage, *, spec: PreprocessingSpec, thresholds: Mapping[str, Threshold]
 ) -> Prepared:
     """Decode, measure and preprocess one file; a file that cannot be is a reason, not an exception."""
+    started = time.perf_counter()
     try:
         decoded = _decode_unchanged(image)
+        decoded_at = time.perf_counter()
         facts = None if image.has_facts else facts_of(decoded, image, thresholds=thresholds)
+        measured_at = time.perf_counter()
         ready: NDArray[Any] = preprocess(
             decoded.pixels,
             kind=image.kind,
@@ -71,7 +92,15 @@ def prepare_image(
         reason, detail = _explain(error)
         return Prepared(None, reason=reason, detail=detail)
     input_sha256 = hashlib.sha256(np.ascontiguousarray(ready).data).hexdigest()
-    return Prepared(ready, decoded.pixel_sha256, input_sha256, facts)
+    return Prepared(
+        ready,
+        decoded.pixel_sha256,
+        input_sha256,
+        facts,
+        decode_s=decoded_at - started,
+        quality_s=None if facts is None else measured_at - decoded_at,
+        preprocess_s=time.perf_counter() - measured_at,
+    )
 
 
 def prepare_perturbed(

@@ -22,7 +22,7 @@ from spinescore.shell.resources import resource, sql
 from spinescore.shell.run_status import describe_holder
 
 MEMORY_LIMIT = "4GB"
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 
 @dataclass(slots=True)
@@ -32,6 +32,11 @@ class Run:
     run_id: int
     counts: dict[str, int] = field(default_factory=dict)
     outcome: str = "done"
+
+    def add(self, **counts: int) -> None:
+        """Count some more."""
+        for name, n in counts.items():
+            self.counts[name] = self.counts.get(name, 0) + n
 
 
 class Warehouse:

@@ -100,7 +100,7 @@ def test_a_database_of_the_first_schema_is_carried_over_and_read_again(tmp_path:
         )
     with open_warehouse(path) as warehouse:
         files = warehouse.table("files")
-        assert warehouse.meta("schema_version") == "10"
+        assert warehouse.meta("schema_version") == "11"
         assert warehouse.table("rule_inputs").is_empty()
     assert files.select("path", "state", "flags", "sop_instance_uid").rows() == [
         ("/a.dcm", "indexed", ["landscape"], "1.2.3")

@@ -100,3 +100,9 @@ def test_scoring_leaves_facts_about_the_pixels(source: Path, database: Path, bun
     assert set(facts["pixel_sha256"]) == set(scores["pixel_sha256"])
     assert facts["spine_likeness"].is_between(0, 1).all()
     assert {Path(path).name for path in flagged["path"]} == {"0.dcm", "leak.dcm"}
+
+
+def test_each_score_knows_how_long_its_stages_took(source: Path, database: Path, bundle: Bundle) -> None:
+    times = score_all(database, source, bundle).select("decode_s", "quality_s", "preprocess_s", "forward_s")
+    assert times.null_count().row(0) == (0, 0, 0, 0)
+    assert min(times.min().row(0)) > 0

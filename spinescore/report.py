@@ -29,6 +29,7 @@ from spinescore.shell.exports import export_figures, export_tables
 from spinescore.shell.rasterise import rasterising
 from spinescore.shell.render import draw_charts, render_files, render_short
 from spinescore.shell.report_folder import staged, write_files
+from spinescore.shell.side_printer import printing
 from spinescore.shell.software import software_versions
 from spinescore.shell.warehouse import Warehouse
 from spinescore.study import Study
@@ -248,14 +249,15 @@ def _write_report(folder: Path, report: Report, material: Material, results: pl.
 def _render_into(staging: Path, report: Report, material: Material, prefix: str = "") -> tuple[str, ...]:
     """Write the page, tables, and as the study file asks for PDFs and figures, PNG by a second process."""
     formats = material.study.report.formats
-    charts = draw_charts(report)
-    if "figures" in formats:
-        write_files(staging, export_figures(report, charts))
-    with rasterising(staging / "figures") if "figures" in formats else nullcontext() as pictures:
-        pdf = "pdf" in formats
-        files, warnings = render_files(report, f"{prefix}report", charts, pdf=pdf)
-        if pdf and not warnings:
-            files[f"{prefix}summary.pdf"] = render_short(shorten(report, material), charts, PAGES)
-        write_files(staging, files | export_tables(report))
-        failed = pictures.finish() if pictures is not None else None
+    pdf = "pdf" in formats
+    with printing() if pdf else nullcontext() as printer:
+        charts = draw_charts(report, printer)
+        if "figures" in formats:
+            write_files(staging, export_figures(report, charts))
+        with rasterising(staging / "figures") if "figures" in formats else nullcontext() as pictures:
+            files, warnings = render_files(report, f"{prefix}report", charts, pdf=pdf, printer=printer)
+            if pdf and not warnings:
+                files[f"{prefix}summary.pdf"] = render_short(shorten(report, material), charts, PAGES)
+            write_files(staging, files | export_tables(report))
+            failed = pictures.finish() if pictures is not None else None
     return (*warnings, f"PNG figures could not be drawn ({failed}).") if failed else warnings

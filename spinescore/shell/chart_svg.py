@@ -71,7 +71,7 @@ class Drawing:
 
 def simplify(svg: str, prefix: str) -> Drawing:
     """Return a drawing by Vega with few elements, ids that begin with ``prefix``, and its points' words."""
-    root = ElementTree.fromstring(svg)
+    root = ElementTree.fromstring(_number_clips(svg))
     size = {name: root.get(name, "0") for name in ("width", "height")}
     out = ElementTree.Element("svg", {"xmlns": SVG[1:-1], **size, "viewBox": root.get("viewBox", "")})
     out.set("font-family", theme.FONT)
@@ -80,6 +80,17 @@ def simplify(svg: str, prefix: str) -> Drawing:
     _add_all(out, root, (0.0, 0.0), prefix, points)
     lean = ElementTree.tostring(out, encoding="unicode")
     return Drawing(lean, float(size["width"]), float(size["height"]), tuple(points))
+
+
+def _number_clips(svg: str) -> str:
+    """Number clips from one: Vega counts them over everything it draws in a process.
+
+    >>> _number_clips('<path clip-path="url(#clip7)"/><clipPath id="clip7"/>')
+    '<path clip-path="url(#clip1)"/><clipPath id="clip1"/>'
+    """
+    found = dict.fromkeys(re.findall(r'id="(clip\d+)"', svg))
+    numbers = {name: f"clip{number}" for number, name in enumerate(found, start=1)}
+    return re.sub(r'(url\(#|id=")(clip\d+)', lambda match: match[1] + numbers.get(match[2], match[2]), svg)
 
 
 def _add_all(

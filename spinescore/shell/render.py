@@ -21,7 +21,7 @@ from spinescore.shell.korean_face import korean_faces
 from spinescore.shell.korean_words import compose, keep_words
 from spinescore.shell.pdf_tags import finish_tags
 from spinescore.shell.resources import resource
-from spinescore.shell.second_pdf import printing
+from spinescore.shell.side_printer import SidePrinter, printing
 
 Medium = Literal["screen", "print"]
 PDF_VARIANT = "pdf/ua-1"
@@ -43,9 +43,18 @@ class Chart:
     readings: Readings
 
 
-def draw_charts(report: Report) -> dict[str, Chart]:
-    """Draw every figure as SVG, with the bundled font."""
-    return {figure.key: draw_figure(figure) for figure in report.figures()}
+def draw_charts(report: Report, printer: SidePrinter | None = None) -> dict[str, Chart]:
+    """Draw every figure as SVG, with the bundled font; half of them by a printer beside, if there is one."""
+    figures = report.figures()
+    if printer is None or len(figures) < 2:
+        return {figure.key: draw_figure(figure) for figure in figures}
+    ours, theirs = figures[::2], figures[1::2]
+    printer.draw([ask_for_words(figure.spec) for figure in theirs])
+    charts = {figure.key: draw_figure(figure) for figure in ours}
+    drawn = printer.drawn()
+    for number, figure in enumerate(theirs):
+        charts[figure.key] = finish_drawing(drawn[number], figure.key) if drawn else draw_figure(figure)
+    return {figure.key: charts[figure.key] for figure in figures}
 
 
 def render_html(report: Report, charts: Mapping[str, Chart], medium: Medium) -> str:
@@ -131,27 +140,41 @@ def _uncollected() -> Iterator[None]:
 
 
 def render_files(
-    report: Report, stem: str, charts: Mapping[str, Chart] | None = None, *, pdf: bool = True
+    report: Report,
+    stem: str,
+    charts: Mapping[str, Chart] | None = None,
+    *,
+    pdf: bool = True,
+    printer: SidePrinter | None = None,
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """Return the page and the PDFs by file name, and a warning where a PDF could not be made."""
-    charts = draw_charts(report) if charts is None else charts
-    if not pdf:
-        return {f"{stem}.html": render_html(report, charts, "screen").encode()}, ()
+    """Return the page and the PDFs by file name, and a warning where a PDF could not be made.
+
+    A printer is used up; one is started where a supplement needs it and none is given.
+    """
     main, more = split_report(report)
-    files = {}
-    try:
-        with printing(render_html(more, charts, "print")) if more else nullcontext() as printer:
-            files[f"{stem}.html"] = render_html(report, charts, "screen").encode()
+    own = pdf and more is not None and printer is None
+    with printing() if own else nullcontext(printer) as printer:
+        charts = draw_charts(report, printer) if charts is None else charts
+        if printer is not None and more is not None:
+            printer.print(render_html(more, charts, "print"))
+        files = {f"{stem}.html": render_html(report, charts, "screen").encode()}
+        if not pdf:
+            return files, ()
+        try:
             files[f"{stem}.pdf"] = render_pdf(render_html(main, charts, "print"))
-            if printer is not None:
-                files[supplement_name(stem)] = printer.finish()
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        return files, (
-            f"{stem}.pdf could not be made ({reason}). On Debian: apt-get install libpango-1.0-0 "
-            "libpangoft2-1.0-0 libharfbuzz-subset0.",
-        )
+            if printer is not None and more is not None:
+                files[supplement_name(stem)] = printer.printed()
+        except OSError as error:
+            return files, (_no_pdf(stem, error),)
     return files, ()
+
+
+def _no_pdf(stem: str, error: OSError) -> str:
+    reason = str(error).splitlines()[0]
+    return (
+        f"{stem}.pdf could not be made ({reason}). On Debian: apt-get install libpango-1.0-0 "
+        "libpangoft2-1.0-0 libharfbuzz-subset0."
+    )
 
 
 def supplement_name(stem: str) -> str:
@@ -211,13 +234,24 @@ def _register_fonts() -> None:
     vl_convert.register_font_directory(str(resource("templates", "fonts")))
 
 
-def draw_figure(figure: Figure) -> Chart:
-    """Draw a figure as SVG, with the bundled font."""
+def vega_svg(spec: Mapping[str, Any]) -> str:
+    """Draw a Vega-Lite specification as Vega does, with the bundled font."""
     import vl_convert
-    from markupsafe import Markup
 
     _register_fonts()
-    drawing = simplify(compose(vl_convert.vegalite_to_svg(ask_for_words(figure.spec))), figure.key)
+    return str(vl_convert.vegalite_to_svg(dict(spec)))
+
+
+def draw_figure(figure: Figure) -> Chart:
+    """Draw a figure as SVG, with the bundled font."""
+    return finish_drawing(vega_svg(ask_for_words(figure.spec)), figure.key)
+
+
+def finish_drawing(svg: str, key: str) -> Chart:
+    """Return a figure's chart from Vega's drawing of it."""
+    from markupsafe import Markup
+
+    drawing = simplify(compose(svg), key)
     return Chart(
         svg=Markup(drawing.svg),
         uri="data:image/svg+xml;base64," + base64.b64encode(drawing.svg.encode()).decode(),

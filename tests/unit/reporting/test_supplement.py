@@ -10,8 +10,8 @@ import pytest
 from spinescore.core.reporting.document import Heading, Paragraph, Report, Section, Table
 from spinescore.core.reporting.material import Material
 from spinescore.core.reporting.supplement import LONG_TABLES, move_to_supplement, split_report
-from spinescore.shell.render import render_files, supplement_name
-from spinescore.shell.second_pdf import printing
+from spinescore.shell.render import draw_charts, render_files, supplement_name
+from spinescore.shell.side_printer import printing
 
 
 def table(key: str) -> Table:
@@ -56,7 +56,17 @@ def test_both_are_written_and_carry_the_banner(report: Report, tmp_path: Path) -
 
 
 def test_a_page_that_cannot_be_printed_says_why() -> None:
-    with printing("<html>") as printer:
+    with printing() as printer:
         printer.process._process.kill()
+        printer.print("<html>")
         with pytest.raises(OSError, match="exit status -9"):
-            printer.finish()
+            printer.printed()
+
+
+def test_charts_are_the_same_whoever_draws_them(report: Report) -> None:
+    alone = draw_charts(report)
+    with printing() as printer:
+        assert draw_charts(report, printer) == alone
+    with printing() as printer:
+        printer.process._process.kill()
+        assert draw_charts(report, printer) == alone

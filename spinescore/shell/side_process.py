@@ -41,8 +41,7 @@ class SideProcess:
 
     def finish(self) -> str | None:
         """Wait for its end; return why it failed, the last line that it said, or None."""
-        with contextlib.suppress(OSError):
-            _, said = self._process.communicate()
+        _, said = self._process.communicate()
         if self._process.returncode == 0:
             return None
         lines = said.strip().splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import polars as pl
@@ -48,9 +49,9 @@ def quick(warehouse: Warehouse, study: Study, monkeypatch: pytest.MonkeyPatch) -
     """A filled database; PDF and PNG are not drawn."""
     monkeypatch.setattr("spinescore.shell.render.render_pdf", lambda html: _blank())
     monkeypatch.setattr("spinescore.report.render_short", lambda *_: _blank())
-    monkeypatch.setattr("spinescore.shell.rasterise.SideProcess.__init__", lambda *_: None)
-    monkeypatch.setattr("spinescore.shell.rasterise.SideProcess.finish", lambda _: None)
-    monkeypatch.setattr("spinescore.shell.rasterise.SideProcess.__exit__", lambda *_: None)
+    monkeypatch.setattr("spinescore.shell.side_printer.SidePrinter.print", lambda *_: None)
+    monkeypatch.setattr("spinescore.shell.side_printer.SidePrinter.printed", lambda _: _blank())
+    monkeypatch.setattr("spinescore.report.rasterising", lambda _: nullcontext())
     fill(warehouse, study)
     return warehouse
 

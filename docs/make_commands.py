@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -49,23 +50,38 @@ COMMANDS = (
 HEAD = "# Commands\n\nWritten by `python docs/make_commands.py`; a test holds it to what the commands say.\n"
 
 
+PRINT_HELPS = """
+import json, sys
+from typer.testing import CliRunner
+from spinescore.cli import app
+runner = CliRunner()
+print(json.dumps([runner.invoke(app, [*name.split(), "--help"], prog_name="spinescore").stdout
+                  for name in json.load(sys.stdin)]))
+"""
+
+
 def write_reference() -> str:
     """Return the page: the help text of every command."""
-    parts = (f"\n## spinescore {name}".rstrip() + f"\n\n```\n{_help(name)}\n```\n" for name in COMMANDS)
+    parts = (
+        f"\n## spinescore {name}".rstrip() + f"\n\n```\n{text}\n```\n"
+        for name, text in zip(COMMANDS, _helps(), strict=True)
+    )
     return HEAD + "".join(parts)
 
 
-def _help(name: str) -> str:
+def _helps() -> list[str]:
     environment = os.environ | {"COLUMNS": "110", "TERM": "dumb", "NO_COLOR": "1"}
     shown = subprocess.run(
-        [sys.executable, "-m", "spinescore", *name.split(), "--help"],
+        [sys.executable, "-c", PRINT_HELPS],
+        input=json.dumps(COMMANDS),
         capture_output=True,
         text=True,
         check=True,
         env=environment,
     )
-    lines = (line.rstrip() for line in shown.stdout.strip().splitlines())
-    return "\n".join(lines).replace("python -m spinescore", "spinescore")
+    return [
+        "\n".join(line.rstrip() for line in text.strip().splitlines()) for text in json.loads(shown.stdout)
+    ]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,22 @@ from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)  # a loaded machine is no reason to fail
 settings.load_profile("untimed")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers that each take every core for a sum spin while they wait for one another: three times the work.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a module on one worker, and all that need the demo: it is made once."""
+    files = [item.nodeid.partition("::")[0] for item in items]
+    of_demo = {
+        file
+        for file, item in zip(files, items, strict=True)
+        if file.startswith("tests/reliability/") and "demo" in getattr(item, "fixturenames", ())
+    }
+    for file, item in zip(files, items, strict=True):
+        item.add_marker(pytest.mark.xdist_group("demo" if file in of_demo else file))
 
 
 @pytest.fixture(autouse=True)

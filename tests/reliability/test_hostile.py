@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from spinescore.cli import app
 from spinescore.ingest import IngestRequest, ingest
 from spinescore.shell.warehouse import open_warehouse
 from tests.memory import memory_growth
@@ -106,47 +106,42 @@ def test_two_workers_come_to_the_same_table(
     )
 
 
-def spinescore(*arguments: str, home: Path) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "spinescore", *arguments],
-        capture_output=True,
-        env=os.environ | {"SPINESCORE_HOME": str(home), "COLUMNS": "200"},
-        timeout=120,
-    )
+def printed_by(*arguments: str) -> str:
+    """Return what a command prints, which must end well."""
+    ended = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}, catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    return ended.stdout_bytes.decode()
 
 
 @pytest.mark.parametrize("state", ["indexed", "duplicate", "excluded", "rejected", "missing"])
-def test_no_list_steers_a_terminal(looked: Look, tmp_path: Path, state: str) -> None:
-    shown = spinescore("ingest", "-d", str(looked.database), "--list", state, home=tmp_path)
-    assert shown.returncode == 0, shown.stderr
-    assert CONTROL.findall(shown.stdout.decode()) == []
-    assert looked.folder.sources[0].name in shown.stdout.decode().replace("\n", "")
+def test_no_list_steers_a_terminal(looked: Look, state: str) -> None:
+    printed = printed_by("ingest", "-d", str(looked.database), "--list", state)
+    assert CONTROL.findall(printed) == []
+    assert looked.folder.sources[0].name in printed.replace("\n", "")
 
 
-def test_lists_are_valid_json_with_every_path(looked: Look, tmp_path: Path) -> None:
+def test_lists_are_valid_json_with_every_path(looked: Look) -> None:
     n_listed = 0
     for state in ("indexed", "duplicate", "excluded", "rejected", "missing"):
-        shown = spinescore("ingest", "-d", str(looked.database), "--list", state, "--json", home=tmp_path)
-        n_listed += len(json.loads(shown.stdout)["listed"])
-        assert CONTROL.findall(shown.stdout.decode()) == []
+        printed = printed_by("ingest", "-d", str(looked.database), "--list", state, "--json")
+        n_listed += len(json.loads(printed)["listed"])
+        assert CONTROL.findall(printed) == []
     assert n_listed == looked.files.height
 
 
 @pytest.mark.parametrize("state", ["indexed", "excluded", "rejected"])
 def test_no_cell_of_a_list_is_a_formula(looked: Look, tmp_path: Path, state: str) -> None:
     table = tmp_path / "list.csv"
-    spinescore("ingest", "-d", str(looked.database), "--list", state, "--list-to", str(table), home=tmp_path)
+    printed_by("ingest", "-d", str(looked.database), "--list", state, "--list-to", str(table))
     rows = pl.read_csv(table, infer_schema=False)
     assert rows.height == looked.files.filter(pl.col("state") == state).height
     cells = [cell for row in rows.iter_rows() for cell in row if cell]
     assert [cell for cell in cells if FORMULA.match(cell)] == []
 
 
-def test_status_is_plain_text(looked: Look, tmp_path: Path) -> None:
+def test_status_is_plain_text(looked: Look) -> None:
     for arguments in ((), ("--json",), ("--list", "rejected")):
-        shown = spinescore("status", "-d", str(looked.database), *arguments, home=tmp_path)
-        assert shown.returncode == 0, shown.stderr
-        assert CONTROL.findall(shown.stdout.decode()) == []
+        assert CONTROL.findall(printed_by("status", "-d", str(looked.database), *arguments)) == []
 
 
 EXPLAINED = (
@@ -161,11 +156,10 @@ EXPLAINED = (
     EXPLAINED,
     ids=lambda path: path.decode("utf-8", "backslashreplace").encode("unicode_escape").decode(),
 )
-def test_explaining_a_file_steers_no_terminal(looked: Look, tmp_path: Path, path: bytes) -> None:
+def test_explaining_a_file_steers_no_terminal(looked: Look, path: bytes) -> None:
     file = os.fsdecode(os.path.join(os.fsencode(looked.folder.sources[0]), path))
     for arguments in ((), ("--json",)):
-        shown = spinescore("ingest", "--explain", file, *arguments, home=tmp_path)
-        assert shown.returncode == 0, shown.stderr
-        assert CONTROL.findall(shown.stdout.decode()) == []
+        printed = printed_by("ingest", "--explain", file, *arguments)
+        assert CONTROL.findall(printed) == []
         if arguments:
-            assert json.loads(shown.stdout)["state"] == looked.found[path][0]
+            assert json.loads(printed)["state"] == looked.found[path][0]

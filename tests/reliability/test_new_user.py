@@ -60,11 +60,13 @@ def user(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Offline:
 def declare_primary(study: Path) -> None:
     """Do the one thing the draft leaves to its reader: take the mark from the primary estimate.
 
-    And what a test does not wait for: the bootstraps.
+    And what a test does not wait for: the bootstraps, and a PDF that is looked at elsewhere.
     """
     text, n = re.subn(r"^# (primary = )", r"\1", study.read_text(encoding="utf-8"), flags=re.MULTILINE)
     text, m = re.subn(r"^bootstraps = 200 ", "bootstraps = 0 ", text, flags=re.MULTILINE)
     assert (n, m) == (1, 1)
+    assert "[report]" not in text
+    text += "\n[report]\nformats = []\n"
     study.write_text(text, encoding="utf-8")
 
 

@@ -25,6 +25,8 @@ FloatImage = NDArray[np.float32]
 PaddingValue = int | tuple[float, float] | None
 LEVELS = 256
 LARGEST_TABLE = 1 << 16
+COUNTED_AT_ONCE = 1 << 17  # as 64-bit integers in a second-level cache
+ROWS_AT_ONCE = 64  # of the canvas, likewise
 PADDING_CODE = -1  # of images reduced to levels before they are counted
 
 
@@ -256,10 +258,14 @@ def _padding_range(padding_value: int | tuple[float, float]) -> tuple[float, flo
 
 
 def _count_codes(codes: NDArray[Any], lowest: int, highest: int) -> NDArray[np.int64]:
-    """Return how often each code from lowest to highest occurs."""
-    if lowest >= 0 and highest < LARGEST_TABLE:
-        return np.asarray(np.bincount(codes.ravel(), minlength=highest + 1)[lowest:])
-    return np.bincount((codes.astype(np.int64) - lowest).ravel(), minlength=highest - lowest + 1)
+    """Return how often each code from lowest to highest occurs; counted in pieces that fit a cache."""
+    base = 0 if lowest >= 0 and highest < LARGEST_TABLE else lowest
+    counts = np.zeros(highest - base + 1, np.int64)
+    flat = codes.reshape(-1)
+    for start in range(0, flat.size, COUNTED_AT_ONCE):
+        piece = flat[start : start + COUNTED_AT_ONCE]
+        counts += np.bincount(piece if base == 0 else piece.astype(np.intp) - base, minlength=counts.size)
+    return counts[lowest - base :]
 
 
 def _compose_table(
@@ -324,19 +330,28 @@ def _resize_through_table(
     size: tuple[int, int],
     inside: tuple[int, int, int, int],
 ) -> FloatImage:
-    """Read the table at the four neighbours of every target pixel and blend them."""
+    """Read the table at the four neighbours of every target pixel and blend them, some rows at a time."""
     y0, y1, wy = _bilinear_taps(rows[1] - rows[0], size[0])
     x0, x1, wx = _bilinear_taps(columns[1] - columns[0], size[1])
-    y = np.concatenate([y0, y1]) + rows[0]
     x = np.concatenate([x0, x1]) + columns[0]
-    picked = codes[y][:, x].astype(np.intp)
-    picked -= lowest
-    values = table.take(picked, mode="clip")
     top, bottom, left, right = inside
-    values[(y < top) | (y >= bottom)] = 0
-    values[:, (x < left) | (x >= right)] = 0
-    upper, lower = values[: size[0]], values[size[0] :]
-    blended = upper + (lower - upper) * wy[:, None]
-    first, second = blended[:, : size[1]], blended[:, size[1] :]
-    result: FloatImage = first + (second - first) * wx
+    dark = (x < left) | (x >= right)
+
+    def read(y: NDArray[np.intp]) -> FloatImage:
+        picked = codes[y].take(x, axis=1).astype(np.intp)
+        picked -= lowest
+        values = table.take(picked, mode="clip")
+        values[(y < top) | (y >= bottom)] = 0
+        values[:, dark] = 0
+        return values
+
+    result = np.empty(size, np.float32)
+    for start in range(0, size[0], ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        values, lower = read(y0[part] + rows[0]), read(y1[part] + rows[0])
+        lower -= values
+        values += np.multiply(lower, wy[part, None], out=lower)
+        first, second = values[:, : size[1]], values[:, size[1] :]
+        second -= first
+        np.add(first, np.multiply(second, wx, out=second), out=result[part])
     return result

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from spinescore.core.imaging.preprocessing import PaddingValue, PreprocessingSpec, preprocess
+from spinescore.core.imaging.preprocessing import PaddingValue, PreprocessingSpec, preprocess, to_levels
 from spinescore.domain import Kind
 from spinescore.errors import TrainingError
 from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
@@ -86,7 +86,7 @@ class _PreprocessItem:
             spec=self.spec,
             padding_value=found.padding_value,
         )
-        return np.rint(image * 255).astype(np.uint8)
+        return to_levels(image)
 
 
 def read_file(location: bytes) -> ReadPixels:

@@ -86,6 +86,8 @@ def prepare_on_device(raw: RawImage, spec: PreprocessingSpec, upload: Upload) ->
     canvas = torch.zeros((spec.height, spec.width), dtype=torch.float32, device=codes.device)
     y, x = (spec.height - size[0]) // 2, (spec.width - size[1]) // 2
     canvas[y : y + size[0], x : x + size[1]] = image
+    if spec.eight_bit:
+        canvas = _divide(torch.round(canvas * (LEVELS - 1)), LEVELS - 1)
     return DeviceImage(canvas, usable)
 
 

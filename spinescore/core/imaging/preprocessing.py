@@ -49,6 +49,9 @@ class PreprocessingSpec:
     block_mean : int
         The canvas is made so many times as tall and wide and then averaged over blocks of this side: what
         a network trained on shrunken images has to be shown. 1 is METHOD.md's plain canvas.
+    eight_bit : bool
+        Round the canvas to 256 levels before blocks are averaged: what a network trained on images kept as
+        8-bit pixels was shown.
     version : int
         Raised when the same parameters come to mean something else.
     """
@@ -61,6 +64,7 @@ class PreprocessingSpec:
     mask_borders: bool = False
     invert_monochrome1: bool = True
     block_mean: int = 1
+    eight_bit: bool = False
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -97,10 +101,12 @@ class PreprocessingSpec:
         return self.area_kept_radiograph if kind == "radiograph" else self.area_kept_vfa
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the parameters by name, as the manifest holds them; a block of one pixel is not named."""
+        """Return the parameters by name, as the manifest holds them, but those that change nothing."""
         named = asdict(self)
-        if self.block_mean == 1:
-            del named["block_mean"]  # specs older than the parameter keep their id
+        if self.block_mean == 1:  # specs older than these two parameters keep their id
+            del named["block_mean"]
+        if not self.eight_bit:
+            del named["eight_bit"]
         return named
 
     @classmethod
@@ -186,7 +192,17 @@ def preprocess(
     canvas = np.zeros((spec.height, spec.width), np.float32)
     y, x = (spec.height - height) // 2, (spec.width - width) // 2
     canvas[y : y + height, x : x + width] = image
-    return canvas
+    return from_levels(to_levels(canvas)) if spec.eight_bit else canvas
+
+
+def to_levels(canvas: FloatImage) -> NDArray[np.uint8]:
+    """Round values in [0, 1] to 256 levels, halves to even."""
+    return np.asarray(np.rint(canvas * np.float32(LEVELS - 1)), np.uint8)
+
+
+def from_levels(levels: NDArray[np.uint8]) -> FloatImage:
+    """Return 256 levels as values in [0, 1]."""
+    return np.asarray(levels, np.float32) / np.float32(LEVELS - 1)
 
 
 def _average_blocks(image: FloatImage, side: int) -> FloatImage:

@@ -16,6 +16,7 @@ from spinescore import __version__
 from spinescore.core.cohort.splits import hash_rows
 from spinescore.core.correction import Reference, apply_correction, fit_correction
 from spinescore.core.correction_artefact import write_corrections
+from spinescore.core.imaging.preprocessing import PreprocessingSpec
 from spinescore.core.network.accuracy import measure_by_kind, measure_corrected, measure_groups
 from spinescore.core.network.age_distribution import expectation, softmax
 from spinescore.core.network.architecture import SpineAgeNetwork
@@ -92,7 +93,7 @@ def write_trained_bundle(
         )
     weights = load_file(request.work / BEST)
     shrink = int(position.best[0])
-    spec = request.cache.spec.shrunk(shrink)
+    spec = _shown(request.cache.spec).shrunk(shrink)
     predict = _Predictor(request, weights, shrink)
     first_age = request.description.first_age
     validation = predict(parts["validation"])
@@ -115,6 +116,11 @@ def write_trained_bundle(
         parts["validation"], validation, request.description, bundle.model_id, spec.preprocessing_id
     )
     return add_correction(bundle, write_corrections(fitted.corrections)) if fitted.corrections else bundle
+
+
+def _shown(kept: PreprocessingSpec) -> PreprocessingSpec:
+    """Return the spec of what training showed: 8-bit pixels, unless they were means before they were kept."""
+    return replace(kept, eight_bit=True) if kept.block_mean == 1 else kept
 
 
 def calibrate_network(

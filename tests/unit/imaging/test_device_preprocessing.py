@@ -51,6 +51,7 @@ def specs(draw: st.DrawFn) -> PreprocessingSpec:
         mask_borders=draw(st.booleans()),
         invert_monochrome1=draw(st.booleans()),
         block_mean=block_mean,
+        eight_bit=draw(st.booleans()),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -165,6 +166,7 @@ def test_the_id_changes_with_every_parameter_and_survives_the_manifest() -> None
         PreprocessingSpec(height=512, width=256, equalise=False),
         PreprocessingSpec(height=512, width=256, mask_borders=True),
         PreprocessingSpec(height=512, width=256, invert_monochrome1=False),
+        PreprocessingSpec(height=512, width=256, eight_bit=True),
         PreprocessingSpec(height=512, width=256, version=2),
     ]
     assert len({s.preprocessing_id for s in [spec, *changed]}) == len(changed) + 1
@@ -206,8 +208,20 @@ def test_a_block_mean_is_the_mean_of_the_larger_canvas(side: int) -> None:
 
 def test_a_spec_without_blocks_keeps_the_id_it_had_before_there_were_any() -> None:
     spec = PreprocessingSpec(height=256, width=128)
-    assert "block_mean" not in spec.to_dict()
+    assert not {"block_mean", "eight_bit"} & set(spec.to_dict())
     assert PreprocessingSpec.from_dict(spec.shrunk(2).to_dict()) == spec.shrunk(2)
     assert spec.preprocessing_id == "a15e65dc3494b055"  # of the first demonstration model
     with pytest.raises(BundleError, match="one pixel or more"):
         PreprocessingSpec.from_dict({"block_mean": 0})
+
+
+@pytest.mark.parametrize("side", [1, 2])
+def test_eight_bit_images_are_what_training_kept_as_bytes(side: int) -> None:
+    pixels = np.random.default_rng(5).integers(0, 4096, (300, 210)).astype(np.uint16)
+    shown = {"kind": "radiograph", "photometric": "MONOCHROME2"}
+    exact = PreprocessingSpec(height=128, width=64)
+    kept = np.rint(preprocess(pixels, spec=exact, **shown) * 255).astype(np.uint8)
+    blocks = (kept / np.float32(255)).reshape(128 // side, side, 64 // side, side)
+    made = preprocess(pixels, spec=replace(exact, eight_bit=True).shrunk(side), **shown)
+    np.testing.assert_array_equal(made, blocks.mean(axis=(1, 3), dtype=np.float32))
+    assert PreprocessingSpec.from_dict(replace(exact, eight_bit=True).to_dict()).eight_bit

@@ -39,9 +39,9 @@ UNTRAINED = BundleDescription(
 )
 
 
-def write_untrained(folder: Path, spec: PreprocessingSpec) -> Bundle:
+def write_untrained(folder: Path, spec: PreprocessingSpec, seed: int = 0) -> Bundle:
     """Write a bundle of an untrained EfficientNet-B4: as slow as a trained one."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     weights = {k: v.numpy() for k, v in SpineAgeNetwork("efficientnet-b4").state_dict().items()}
     return write_bundle(folder, UNTRAINED, spec, weights, training_subjects=[], model_card="")
 

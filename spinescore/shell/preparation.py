@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from spinescore.core.imaging.preprocessing import PreprocessingSpec, preprocess
 from spinescore.domain import Kind
 from spinescore.errors import DecodingError
 from spinescore.shell.archive.locations import open_location, stat_location
+from spinescore.shell.input_cache import InputCache, hash_input
 from spinescore.shell.pixels.decoding import Decoded, decode
 from spinescore.shell.pixels.pixel_check import PixelFacts, facts_of
 
@@ -29,8 +29,12 @@ class PendingImage:
     ----------
     scored_input_sha256 : str or None
         Of the network's input when the image was scored before its file was touched.
+    kept_input_sha256, kept_pixel_sha256 : str or None
+        Of what another model of the same preprocessing took from the same file.
     has_facts : bool
         Whether facts about these pixels are in the database already.
+    keep : bool
+        Whether its input is to be kept in the cache.
     """
 
     sop_instance_uid: str
@@ -39,7 +43,10 @@ class PendingImage:
     size_bytes: int
     modified_ns: int
     scored_input_sha256: str | None = None
+    kept_input_sha256: str | None = None
+    kept_pixel_sha256: str | None = None
     has_facts: bool = False
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,11 @@ class Prepared:
 
 
 def prepare_image(
-    image: PendingImage, *, spec: PreprocessingSpec, thresholds: Mapping[str, Threshold]
+    image: PendingImage,
+    *,
+    spec: PreprocessingSpec,
+    thresholds: Mapping[str, Threshold],
+    cache: InputCache | None = None,
 ) -> Prepared:
     """Decode, measure and preprocess one file; a file that cannot be is a reason, not an exception."""
     started = time.perf_counter()
@@ -91,16 +102,32 @@ def prepare_image(
     except (DecodingError, OSError) as error:
         reason, detail = _explain(error)
         return Prepared(None, reason=reason, detail=detail)
-    input_sha256 = hashlib.sha256(np.ascontiguousarray(ready).data).hexdigest()
-    return Prepared(
+    prepared = Prepared(
         ready,
         decoded.pixel_sha256,
-        input_sha256,
+        hash_input(ready),
         facts,
         decode_s=decoded_at - started,
         quality_s=None if facts is None else measured_at - decoded_at,
         preprocess_s=time.perf_counter() - measured_at,
     )
+    if cache is not None and image.keep:
+        cache.write(prepared.input_sha256, ready)
+    return prepared
+
+
+def read_kept(image: PendingImage, cache: InputCache) -> Prepared | None:
+    """Return an image's input from the cache, if it is there and the file is as it was when indexed."""
+    if image.kept_input_sha256 is None:
+        return None
+    try:
+        unchanged = stat_location(image.path_bytes) == (image.size_bytes, image.modified_ns)
+    except (DecodingError, OSError):
+        return None
+    ready = cache.read(image.kept_input_sha256) if unchanged else None
+    if ready is None:
+        return None
+    return Prepared(ready, image.kept_pixel_sha256 or "", image.kept_input_sha256)
 
 
 def prepare_perturbed(

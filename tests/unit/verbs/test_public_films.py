@@ -176,5 +176,7 @@ def test_an_image_written_from_a_film_decodes_to_the_films_pixels(
     with written.open("rb") as handle:
         assert np.array_equal(decode(handle).pixels, film)
     stat = written.stat()
-    image = PendingImage("1", "radiograph", str(written).encode(), stat.st_size, stat.st_mtime_ns, None, True)
+    image = PendingImage(
+        "1", "radiograph", str(written).encode(), stat.st_size, stat.st_mtime_ns, has_facts=True
+    )
     assert prepare_image(image, spec=PreprocessingSpec(height=64, width=32), thresholds={}).image is not None

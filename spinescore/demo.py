@@ -17,7 +17,8 @@ from spinescore.core.phantom.followup import draw_follow_up
 from spinescore.core.phantom.person import CohortName, Person, draw_people
 from spinescore.domain import Kind, StageSummary
 from spinescore.errors import SourceError
-from spinescore.run import Listener, RunSummary, run_study
+from spinescore.listener import Listener
+from spinescore.run import RunSummary, run_study
 from spinescore.shell.identity import pseudonymiser
 from spinescore.shell.phantom_files import PhantomImage, write_phantom
 from spinescore.shell.resources import resource

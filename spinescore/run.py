@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from spinescore.calibrate import calibrate
 from spinescore.domain import StageSummary
 from spinescore.errors import StudyError
 from spinescore.ingest import IngestRequest, ingest
+from spinescore.listener import Listener, told_elsewhere
 from spinescore.outcomes import import_outcomes
 from spinescore.report import render_report, share_report
 from spinescore.score import ScoreRequest, score
@@ -21,16 +23,6 @@ from spinescore.shell.cohorts import IMPORTED, ModelKey, imported_key
 from spinescore.shell.indexing.rules import read_rules
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 from spinescore.study import Study
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who is told while a run goes on; by default nobody."""
-
-    stage: Callable[[str], None] = lambda _: None
-    advance: Callable[[int, int], None] = lambda *_: None
-    announce: Callable[[str], None] = lambda _: None
-    done: Callable[[StageSummary], None] = lambda _: None
 
 
 @dataclass(slots=True)
@@ -85,8 +77,8 @@ def run_stages(warehouse: Warehouse, study: Study, listener: Listener) -> RunSum
 def report_study(study: Study, listener: Listener) -> RunSummary:
     """Bring outcomes, corrections, results and report up to date from the scores in the database."""
     summary = RunSummary()
-    with open_warehouse(study.study.database) as warehouse:
-        _report(warehouse, study, model_key(warehouse, study), listener, summary)
+    with _reporting(study, listener) as (warehouse, told):
+        _report(warehouse, study, model_key(warehouse, study), told, summary)
     return summary
 
 
@@ -186,17 +178,27 @@ def share_study(study: Study, listener: Listener, *, against: Path | None = None
         If a person could be told from it; nothing is published then.
     """
     summary = RunSummary()
-    with open_warehouse(study.study.database) as warehouse:
-        listener.stage("report")
+    with _reporting(study, listener) as (warehouse, told):
+        told.stage("report")
         stage = share_report(warehouse, study, model_key(warehouse, study), against=against)
-        _finish(summary, listener, stage)
+        _finish(summary, told, stage)
     return summary
 
 
 def render_study(study: Study, listener: Listener) -> RunSummary:
     """Render the stored results again, computing nothing."""
     summary = RunSummary()
-    with open_warehouse(study.study.database) as warehouse:
-        listener.stage("report")
-        _finish(summary, listener, render_report(warehouse, study, model_key(warehouse, study), force=True))
+    with _reporting(study, listener) as (warehouse, told):
+        told.stage("report")
+        _finish(summary, told, render_report(warehouse, study, model_key(warehouse, study), force=True))
     return summary
+
+
+@contextmanager
+def _reporting(study: Study, listener: Listener) -> Iterator[tuple[Warehouse, Listener]]:
+    """Open a study's database, and tell the other terminals too what is done in it."""
+    with (
+        open_warehouse(study.study.database) as warehouse,
+        told_elsewhere(listener, warehouse, "spinescore report", study.study.title) as told,
+    ):
+        yield warehouse, told

@@ -14,7 +14,8 @@ from spinescore import __version__
 from spinescore.core.run_account import EXIT_FAILED, EXIT_INTERRUPTED, Failure, RunAccount
 from spinescore.domain import StageSummary
 from spinescore.errors import DatabaseError, SpineScoreError
-from spinescore.run import Listener, model_key, run_stages
+from spinescore.listener import Listener, telling_status
+from spinescore.run import model_key, run_stages
 from spinescore.shell.event_log import EventLog
 from spinescore.shell.private_files import write_private
 from spinescore.shell.run_commands import refuse_others_commands, run_command
@@ -160,22 +161,12 @@ class _Run:
 
     def _watching(self, warehouse: Warehouse) -> Listener:
         """Return a listener that passes on what it hears, and writes status, log and snapshot."""
-        heard, status = self._listener, self._status
-        since = int(warehouse.fetch("run/extent", since=0)["run_id"][0])
-
-        def count_failures() -> int:
-            return int(warehouse.fetch("run/extent", since=since)["scores_failed"][0])
+        status = self._status
+        heard = self._listener if status is None else telling_status(self._listener, status, warehouse)
 
         def stage(name: str) -> None:
             self._stage, self._stage_began = name, time.monotonic()
-            if status is not None:
-                status.begin(name)
             heard.stage(name)
-
-        def advance(n: int, total: int) -> None:
-            if status is not None:
-                status.advance(n, total, count_failures)
-            heard.advance(n, total)
 
         def done(summary: StageSummary) -> None:
             seconds = time.monotonic() - self._stage_began
@@ -192,7 +183,7 @@ class _Run:
             if summary.changed:
                 self._snapshot(warehouse)
 
-        return Listener(stage=stage, advance=advance, announce=heard.announce, done=done)
+        return Listener(stage=stage, advance=heard.advance, announce=heard.announce, done=done)
 
     def _snapshot(self, warehouse: Warehouse, *, stale_only: bool = False) -> None:
         """Copy the database for readers; a disk too full for that does not end the run."""

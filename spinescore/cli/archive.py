@@ -149,13 +149,14 @@ def ingest(
 def _ingest(output: Output, warehouse: Warehouse, request: IngestRequest) -> dict[str, Any]:
     from spinescore.domain import StageSummary
     from spinescore.ingest import ingest as ingest_files
+    from spinescore.listener import told_elsewhere
 
-    with output.listening() as listener:
+    with output.listening() as heard, told_elsewhere(heard, warehouse, "spinescore ingest") as listener:
         listener.stage("ingest")
         summary = ingest_files(warehouse, request, progress=listener.advance)
         gone = f", {summary.n_gone:,} gone" if summary.n_gone else ""
         message = f"{summary.n_read:,} new or changed of {summary.n_seen:,} files{gone}"
-        listener.done(StageSummary("ingest", summary.n_read > 0, message))
+        listener.done(StageSummary("ingest", summary.n_read > 0, message, partial=summary.has_rejects))
     flags = warehouse.fetch("ingest/flags")
     show_states(output, summary.states, flags, warehouse.path)
     return {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from spinescore.domain import StageSummary
     from spinescore.errors import SpineScoreError
-    from spinescore.run import Listener
+    from spinescore.listener import Listener
 
 LISTED = "\n  "
 EXIT_PARTIAL = 3
@@ -82,7 +82,7 @@ class Output:
     @contextmanager
     def listening(self) -> Iterator[Listener]:
         """Yield a listener that shows stages: a bar with rate and ETA on a terminal, else plain lines."""
-        from spinescore.run import Listener
+        from spinescore.listener import Listener
 
         if self._silent:
             yield Listener()
@@ -136,7 +136,7 @@ def _live_listener() -> Iterator[Listener]:
     )
     from rich.text import Text
 
-    from spinescore.run import Listener
+    from spinescore.listener import Listener
 
     console = Console(highlight=False)
     progress = Progress(

@@ -42,6 +42,7 @@ def score(
     quiet: Quiet = False,
 ) -> None:
     """Estimate the spine age of every indexed image that the model has not scored yet."""
+    from spinescore.listener import told_elsewhere
     from spinescore.score import ScoreRequest
     from spinescore.score import score as score_images
     from spinescore.shell.bundles import find_bundle
@@ -51,7 +52,10 @@ def score(
     bundle = find_bundle(model)
     request = ScoreRequest(bundle, device, force_demo, retry, workers)
     with open_warehouse(database) as warehouse:
-        with output.listening() as listener:
+        with (
+            output.listening() as heard,
+            told_elsewhere(heard, warehouse, "spinescore score") as listener,
+        ):
             listener.stage("score")
             stage = score_images(warehouse, request, announce=listener.announce, progress=listener.advance)
             listener.done(stage)

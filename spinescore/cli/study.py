@@ -98,12 +98,17 @@ def outcomes(
 def analyze(study_file: StudyFile, as_json: Json = False, quiet: Quiet = False) -> None:
     """Compute the study's results and store them; nothing if nothing changed."""
     from spinescore.analyze import analyze as analyze_study
+    from spinescore.listener import told_elsewhere
     from spinescore.run import model_key
     from spinescore.shell.warehouse import open_warehouse
 
     study = read(study_file)
     output = Output(as_json, quiet)
-    with open_warehouse(study.study.database) as warehouse, output.listening() as listener:
+    with (
+        open_warehouse(study.study.database) as warehouse,
+        output.listening() as heard,
+        told_elsewhere(heard, warehouse, "spinescore analyze", study.study.title) as listener,
+    ):
         listener.stage("analyze")
         stage = analyze_study(warehouse, study, model_key(warehouse, study), announce=listener.announce)
         listener.done(stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ from typing import Any
 from spinescore.shell.private_files import write_private
 
 SECONDS_BETWEEN_WRITES = 1.0
+SECONDS_OF_SILENCE = 60.0  # a commit of scores comes every 15 s; some stages count nothing
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,7 +26,7 @@ class RunStatus:
     Parameters
     ----------
     command, study : str
-        What runs; the study's title.
+        What runs; the study's title, empty where the command takes no study.
     pid, pid_started, host
         Which process; its start in clock ticks since boot tells it from a later one of that number.
     started_at, updated_at : str
@@ -33,6 +35,7 @@ class RunStatus:
     done, total : int
         Of the stage, in files or images; 0 where it has no count.
     rate_per_s, eta_s : float or None
+        As of ``updated_at``.
     failures : int
         Images that this run could not score so far.
     ended_at, exit_status
@@ -68,21 +71,27 @@ class RunStatus:
         """Return it with its state, for machines."""
         return {"state": self.state, **asdict(self)}
 
-    def line(self) -> str:
-        """Return it as a sentence for a person."""
-        text = f"{self.command} of `{self.study}`, process {self.pid} on {self.host} since {self.started_at}"
+    def line(self, now: datetime | None = None) -> str:
+        """Return it as a sentence for a person, who reads it at a time."""
+        of_study = f" of `{self.study}`" if self.study else ""
+        text = f"{self.command}{of_study}, process {self.pid} on {self.host} since {self.started_at}"
         if self.ended_at is not None:
             return f"{text}: ended {self.ended_at}, exit status {self.exit_status}"
         if self.state == "killed":
             return f"{text}: ended without a word in stage {self.stage or 'start'}; the same command goes on"
+        silent_s = max(
+            0.0, ((now or datetime.now(UTC)) - datetime.fromisoformat(self.updated_at)).total_seconds()
+        )
         text += f": {self.stage or 'starting'}"
         if self.total:
             text += f" {self.done:,} of {self.total:,}"
         if self.rate_per_s:
             text += f", {self.rate_per_s:,.1f}/s"
         if self.eta_s is not None:
-            text += f", {_duration(self.eta_s)} left"
-        return f"{text}, {self.failures:,} failed" if self.failures else text
+            text += f", {_duration(max(0.0, self.eta_s - silent_s))} left"
+        if self.failures:
+            text += f", {self.failures:,} failed"
+        return f"{text}; last heard of {_duration(silent_s)} ago" if silent_s >= SECONDS_OF_SILENCE else text
 
 
 class StatusFile:
@@ -93,6 +102,7 @@ class StatusFile:
     ) -> None:
         self.path, self._clock = status_file(database), clock
         self._began, self._written = clock(), float("-inf")
+        self._before: int | None = None
         now, pid = utc_now(), os.getpid()
         self.status = RunStatus(
             command=command,
@@ -109,25 +119,35 @@ class StatusFile:
         status = self.status
         status.stage, status.done, status.total = stage, 0, 0
         status.rate_per_s = status.eta_s = None
-        self._began = self._clock()
-        self._write()
+        self._began, self._before = self._clock(), None
+        self._try_to_write()
 
     def advance(self, n: int, total: int, count_failures: Callable[[], int]) -> None:
-        """Say that ``n`` more of ``total`` are done; failures are counted only where it is written."""
+        """Say that ``n`` more of ``total`` are done; failures are counted only where it is written.
+
+        The rate leaves out what came before the first word of progress: models and workers that start.
+        """
         status, now = self.status, self._clock()
         status.done, status.total = status.done + n, total
         elapsed = now - self._began
         if elapsed > 0 and status.done:
-            status.rate_per_s = status.done / elapsed
+            status.rate_per_s = (status.done - (self._before or 0)) / elapsed
             status.eta_s = max(0, total - status.done) / status.rate_per_s
+        if self._before is None:
+            self._began, self._before = now, status.done
         if now - self._written >= SECONDS_BETWEEN_WRITES:
             status.failures = count_failures()
-            self._write()
+            self._try_to_write()
 
     def end(self, exit_status: int) -> None:
         """Say how it ended."""
         self.status.ended_at, self.status.exit_status = utc_now(), exit_status
         self._write()
+
+    def _try_to_write(self) -> None:
+        """Write, but let no full disk end the work that this would only tell of."""
+        with contextlib.suppress(OSError):
+            self._write()
 
     def _write(self) -> None:
         self.status.updated_at, self._written = utc_now(), self._clock()

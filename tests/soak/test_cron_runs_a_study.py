@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from spinescore.demo import DemoRequest, make_cohort
-from spinescore.run import Listener
+from spinescore.listener import Listener
 from spinescore.schedule import ScheduleRequest, remove_schedule, schedule_study
 
 MINUTES = 20  # cron's runs are nice and wait their turn on a busy machine

@@ -18,7 +18,8 @@ from spinescore.core.correction_drawing import describe_lines, draw_bars, draw_f
 from spinescore.core.reporting.correction_page import build_correction_page
 from spinescore.domain import AgeCell
 from spinescore.errors import CorrectionError
-from spinescore.run import Listener, run_study
+from spinescore.listener import Listener
+from spinescore.run import run_study
 from spinescore.shell.corrections import read_correction_file
 from spinescore.shell.warehouse import open_warehouse
 from tests.unit.verbs.made_up_scores import copy_made, make_database, make_people, make_study

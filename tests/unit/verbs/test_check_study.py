@@ -21,7 +21,8 @@ from spinescore.core.phantom.followup import draw_follow_up
 from spinescore.core.phantom.person import Person, draw_people
 from spinescore.core.score_table import ScoreTable
 from spinescore.errors import StudyError
-from spinescore.run import Listener, report_study
+from spinescore.listener import Listener
+from spinescore.run import report_study
 from spinescore.scores import ImportRequest, import_scores
 from spinescore.shell.identity import pseudonymiser
 from spinescore.shell.warehouse import open_warehouse

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from spinescore.core.score_table import ScoreTable
-from spinescore.run import Listener, run_study
+from spinescore.listener import Listener
+from spinescore.run import run_study
 from spinescore.scores import ImportRequest, import_scores
 from spinescore.shell.warehouse import open_warehouse
 from spinescore.study import read_study

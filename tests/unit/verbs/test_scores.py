@@ -23,8 +23,9 @@ from spinescore.core.phantom.person import draw_people
 from spinescore.core.score_table import ScoreTable
 from spinescore.domain import StageSummary
 from spinescore.errors import AnalysisError, DatabaseError, StudyError, TableError
+from spinescore.listener import Listener
 from spinescore.outcomes import import_outcomes
-from spinescore.run import Listener, model_key, run_study
+from spinescore.run import model_key, run_study
 from spinescore.score import ScoreRequest, score
 from spinescore.scores import ImportRequest, export_scores, import_scores
 from spinescore.shell.bundles import Bundle, demo_bundle_path, load_bundle

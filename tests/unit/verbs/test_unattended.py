@@ -22,7 +22,7 @@ from spinescore.cli import app
 from spinescore.core.run_account import RunAccount
 from spinescore.domain import StageSummary
 from spinescore.errors import DatabaseLockedError, StudyError
-from spinescore.run import Listener
+from spinescore.listener import Listener
 from spinescore.shell.run_commands import refuse_others_commands, run_command
 from spinescore.shell.run_status import StatusFile, read_status, status_file
 from spinescore.shell.snapshots import open_to_read, snapshot_file, write_snapshot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spinescore.core.run_account import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTIAL
 from spinescore.domain import StageSummary
@@ -15,10 +15,15 @@ from spinescore.shell.warehouse import Warehouse
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who is told while a run goes on; by default nobody."""
+    """Who is told while a run goes on; by default nobody.
+
+    ``advance`` hears how many are done since its last call, of how many; ``failed`` how many images this run
+    could not score so far.
+    """
 
     stage: Callable[[str], None] = lambda _: None
     advance: Callable[[int, int], None] = lambda *_: None
+    failed: Callable[[int], None] = lambda _: None
     announce: Callable[[str], None] = lambda _: None
     done: Callable[[StageSummary], None] = lambda _: None
 
@@ -28,7 +33,9 @@ def telling_status(heard: Listener, status: StatusFile, warehouse: Warehouse) ->
     since = int(warehouse.fetch("run/extent", since=0)["run_id"][0])
 
     def count_failures() -> int:
-        return int(warehouse.fetch("run/extent", since=since)["scores_failed"][0])
+        n = int(warehouse.fetch("run/extent", since=since)["scores_failed"][0])
+        heard.failed(n)
+        return n
 
     def stage(name: str) -> None:
         status.begin(name)
@@ -38,7 +45,7 @@ def telling_status(heard: Listener, status: StatusFile, warehouse: Warehouse) ->
         status.advance(n, total, count_failures)
         heard.advance(n, total)
 
-    return Listener(stage=stage, advance=advance, announce=heard.announce, done=heard.done)
+    return replace(heard, stage=stage, advance=advance)
 
 
 @contextlib.contextmanager
@@ -60,7 +67,7 @@ def told_elsewhere(
     exit_status = EXIT_FAILED
     try:
         told = telling_status(heard, status, warehouse)
-        yield Listener(stage=told.stage, advance=told.advance, announce=told.announce, done=done)
+        yield replace(told, done=done)
         exit_status = EXIT_PARTIAL if partial else EXIT_DONE
     except SpineScoreError as error:
         exit_status = error.exit_status

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spinescore import __version__
@@ -183,7 +183,7 @@ class _Run:
             if summary.changed:
                 self._snapshot(warehouse)
 
-        return Listener(stage=stage, advance=heard.advance, announce=heard.announce, done=done)
+        return replace(heard, stage=stage, done=done)
 
     def _snapshot(self, warehouse: Warehouse, *, stale_only: bool = False) -> None:
         """Copy the database for readers; a disk too full for that does not end the run."""

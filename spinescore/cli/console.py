@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from spinescore.core.pace import Pace, duration, say_progress
 
 if TYPE_CHECKING:
     import polars as pl
@@ -126,41 +129,31 @@ def fail(error: SpineScoreError) -> int:
 @contextmanager
 def _live_listener() -> Iterator[Listener]:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        SpinnerColumn,
-        TaskID,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
     from rich.text import Text
 
     from spinescore.listener import Listener
 
     console = Console(highlight=False)
+    bar = _Bar()
     progress = Progress(
         SpinnerColumn(),
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=32),
-        TextColumn("{task.fields[count]}"),
-        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[bar]}"),
         console=console,
         transient=True,
     )
-    tasks: list[TaskID] = []
 
     def begin(name: str) -> None:
-        for task in tasks:
+        for task in progress.task_ids:
             progress.remove_task(task)
-        tasks[:] = [progress.add_task(name, total=None, count="")]
+        bar.begin()
+        progress.add_task(name, total=None, bar=bar)
 
     def advance(n: int, total: int) -> None:
-        task = progress.tasks[-1]
-        progress.update(task.id, advance=n, total=total)
-        speed = task.finished_speed or task.speed
-        rate = f"  {speed:,.1f}/s" if speed else ""
-        progress.update(task.id, count=f"{task.completed:,.0f} of {total:,}{rate}")
+        bar.advance(n, total)
+        progress.update(progress.task_ids[-1], advance=n, total=total)
 
     def done(stage: StageSummary) -> None:
         console.print(Text(stage_line(stage), style="" if stage.changed else "dim"))
@@ -169,9 +162,35 @@ def _live_listener() -> Iterator[Listener]:
         yield Listener(
             stage=begin,
             advance=advance,
+            failed=bar.failed,
             announce=lambda line: console.print(Text(f"           {line}", style="dim")),
             done=done,
         )
+
+
+class _Bar:
+    """What stands right of the bar: how far, how fast, how long still, how many failed."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.begin()
+
+    def begin(self) -> None:
+        self._pace, self._heard, self._n_failed = Pace(self._clock()), self._clock(), 0
+
+    def advance(self, n: int, total: int) -> None:
+        self._heard = self._clock()
+        self._pace.advance(n, total, self._heard)
+
+    def failed(self, n: int) -> None:
+        self._n_failed = n
+
+    def __str__(self) -> str:
+        pace, since_s = self._pace, self._clock() - self._heard
+        if not pace.total:
+            return duration(since_s)
+        left_s = None if pace.left_s is None else pace.left_s - since_s
+        return say_progress(pace.done, pace.total, pace.rate_per_s, left_s, self._n_failed)
 
 
 def _cell(value: object) -> str:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from spinescore.core.pace import Pace, duration, say_progress
 from spinescore.shell.private_files import write_private
 
 SECONDS_BETWEEN_WRITES = 1.0
@@ -82,16 +83,10 @@ class RunStatus:
         silent_s = max(
             0.0, ((now or datetime.now(UTC)) - datetime.fromisoformat(self.updated_at)).total_seconds()
         )
-        text += f": {self.stage or 'starting'}"
-        if self.total:
-            text += f" {self.done:,} of {self.total:,}"
-        if self.rate_per_s:
-            text += f", {self.rate_per_s:,.1f}/s"
-        if self.eta_s is not None:
-            text += f", {_duration(max(0.0, self.eta_s - silent_s))} left"
-        if self.failures:
-            text += f", {self.failures:,} failed"
-        return f"{text}; last heard of {_duration(silent_s)} ago" if silent_s >= SECONDS_OF_SILENCE else text
+        left_s = None if self.eta_s is None else self.eta_s - silent_s
+        said = say_progress(self.done, self.total, self.rate_per_s, left_s, self.failures)
+        text = f"{text}: {self.stage or 'starting'} {said}".rstrip()
+        return f"{text}; last heard of {duration(silent_s)} ago" if silent_s >= SECONDS_OF_SILENCE else text
 
 
 class StatusFile:
@@ -101,8 +96,7 @@ class StatusFile:
         self, database: Path, command: str, study: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.path, self._clock = status_file(database), clock
-        self._began, self._written = clock(), float("-inf")
-        self._before: int | None = None
+        self._pace, self._written = Pace(clock()), float("-inf")
         now, pid = utc_now(), os.getpid()
         self.status = RunStatus(
             command=command,
@@ -119,22 +113,15 @@ class StatusFile:
         status = self.status
         status.stage, status.done, status.total = stage, 0, 0
         status.rate_per_s = status.eta_s = None
-        self._began, self._before = self._clock(), None
+        self._pace = Pace(self._clock())
         self._try_to_write()
 
     def advance(self, n: int, total: int, count_failures: Callable[[], int]) -> None:
-        """Say that ``n`` more of ``total`` are done; failures are counted only where it is written.
-
-        The rate leaves out what came before the first word of progress: models and workers that start.
-        """
-        status, now = self.status, self._clock()
-        status.done, status.total = status.done + n, total
-        elapsed = now - self._began
-        if elapsed > 0 and status.done:
-            status.rate_per_s = (status.done - (self._before or 0)) / elapsed
-            status.eta_s = max(0, total - status.done) / status.rate_per_s
-        if self._before is None:
-            self._began, self._before = now, status.done
+        """Say that ``n`` more of ``total`` are done; failures are counted only where it is written."""
+        status, pace, now = self.status, self._pace, self._clock()
+        pace.advance(n, total, now)
+        status.done, status.total = pace.done, pace.total
+        status.rate_per_s, status.eta_s = pace.rate_per_s, pace.left_s
         if now - self._written >= SECONDS_BETWEEN_WRITES:
             status.failures = count_failures()
             self._try_to_write()
@@ -198,11 +185,3 @@ def _start_of(pid: int) -> int | None:
         return None
     state, *fields = text.rpartition(")")[2].split()
     return None if state in "ZX" else int(fields[18])
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-    )

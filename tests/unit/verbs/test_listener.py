@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spinescore.cli import app
+from spinescore.cli.console import _Bar
 from spinescore.domain import StageSummary
 from spinescore.errors import AnalysisError
 from spinescore.listener import Listener, told_elsewhere
@@ -121,3 +122,19 @@ def test_the_rate_is_that_of_the_work_and_what_is_left_runs_down(database: Path)
     assert found.line(told + timedelta(seconds=75)).endswith(
         "0 s left, 2 failed; last heard of 1 min 15 s ago"
     )
+
+
+def test_the_bar_of_a_terminal_says_the_same_and_moves_between_words_of_progress() -> None:
+    now = [0.0]
+    bar = _Bar(lambda: now[0])
+    now[0] = 25.0
+    assert str(bar) == "25 s"
+    for at, n in ((60.0, 100), (90.0, 300)):
+        now[0] = at
+        bar.advance(n, 700)
+    bar.failed(2)
+    assert str(bar) == "400 of 700, 10.0/s, 30 s left, 2 failed"
+    now[0] = 95.0
+    assert str(bar) == "400 of 700, 10.0/s, 25 s left, 2 failed"
+    bar.begin()
+    assert str(bar) == "0 s"

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -181,14 +182,13 @@ class _Supervisor:
         worker.item, worker.busy = item, True
         allowance = 0.0 if worker.started else START_ALLOWANCE_S
         worker.deadline = time.monotonic() + self.timeout_s + allowance
-        with contextlib.suppress(OSError):  # it died idle: _collect sees that and answers for the item
-            worker.pipe.send(item)
+        if worker.started:
+            _send(worker, item)
 
     def _hire(self) -> _Worker:
+        """Start a process; it is sent the function once it reads: a write to one that died would wait."""
         ours, theirs = SPAWN.Pipe()
-        process = SPAWN.Process(
-            target=_work, args=(self.function, theirs, self.memory_limit_bytes), daemon=True
-        )
+        process = SPAWN.Process(target=_work, args=(theirs, self.memory_limit_bytes), daemon=True)
         process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -207,9 +207,12 @@ class _Supervisor:
                     else:
                         self._take_back(worker, team)
                     continue
-                if message is _READY:
+                if message is _HELLO:
+                    _send(worker, self.function)
+                elif message is _READY:
                     worker.started, self.n_failed_starts = True, 0
                     worker.deadline = now + self.timeout_s
+                    _send(worker, worker.item)
                 else:
                     worker.busy, worker.n_done = False, worker.n_done + 1
                     yield worker.item, message
@@ -239,14 +242,20 @@ class _Supervisor:
         return worker.item, WorkerFailure(reason, detail)
 
 
-class _Ready:
-    """Says that a worker has started; unpickles to the one instance."""
+class _Signal(Enum):
+    """What a worker says beside answers."""
 
-    def __reduce__(self) -> str:
-        return "_READY"
+    HELLO = "it runs, and reads"
+    READY = "it has what it needs"
 
 
-_READY = _Ready()
+_HELLO, _READY = _Signal.HELLO, _Signal.READY
+
+
+def _send(worker: _Worker, message: Any) -> None:
+    """Send to a worker; that one has died is seen, and answered for, where it is listened to."""
+    with contextlib.suppress(OSError):
+        worker.pipe.send(message)
 
 
 def _dismiss(worker: _Worker) -> None:
@@ -259,11 +268,16 @@ def _dismiss(worker: _Worker) -> None:
         worker.process.join()
 
 
-def _work(function: Callable[[Any], Any], pipe: Connection, memory_limit_bytes: int | None) -> None:
+def _work(pipe: Connection, memory_limit_bytes: int | None) -> None:
     """Answer items until the pipe closes (the life of one worker process)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     if memory_limit_bytes is not None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))
+    pipe.send(_HELLO)
+    try:
+        function: Callable[[Any], Any] = pipe.recv()
+    except (EOFError, OSError):
+        return
     pipe.send(_READY)
     while True:
         try:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +102,18 @@ def _fail_to_load() -> None:
 def test_workers_that_cannot_start_are_an_error_and_no_item_is_blamed() -> None:
     with pytest.raises(WorkerStartError, match="cannot start"):
         list(map_supervised(Unloadable(), [1, 2, 3], workers=2, timeout_s=30))
+
+
+def measure_load(item: int, *, load: bytes) -> int:
+    return len(load)
+
+
+def test_workers_that_die_before_they_read_are_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = partial(measure_load, load=bytes(1 << 20))  # more than a pipe takes unread
+    assert list(map_supervised(large, [1], workers=1, timeout_s=30)) == [(1, 1 << 20)]
+    (tmp_path / "sitecustomize.py").write_text("import os; os._exit(3)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(WorkerStartError, match="ended with status 3"):
+        list(map_supervised(large, [1], workers=1, timeout_s=30))

@@ -6,6 +6,7 @@ folder may be deleted, in whole or in part, at any time. It holds patients' imag
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -46,16 +47,20 @@ class InputCache:
         return self.spec.height * self.spec.width * self._dtype.itemsize
 
     def read(self, input_sha256: str) -> FloatImage | None:
-        """Return an input (H, W), or None if it is not there or not what its name says."""
+        """Return an input (H, W), or None if it is not there; one that its name does not prove is deleted."""
+        path = self._path(input_sha256)
         try:
-            kept: NDArray[Any] = np.fromfile(self._path(input_sha256), self._dtype)
+            kept: NDArray[Any] = np.fromfile(path, self._dtype)
         except OSError:
             return None
-        if kept.nbytes != self.image_bytes:
-            return None
-        values = from_levels(kept) if self._in_bytes else kept
-        image = values.reshape(self.spec.height, self.spec.width)
-        return image if hash_input(image) == input_sha256 else None
+        if kept.nbytes == self.image_bytes:
+            values = from_levels(kept) if self._in_bytes else kept
+            image = values.reshape(self.spec.height, self.spec.width)
+            if hash_input(image) == input_sha256:
+                return image
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return None
 
     def write(self, input_sha256: str, image: FloatImage) -> bool:
         """Keep an input, whole or not at all; tell whether it is there now."""

@@ -58,13 +58,14 @@ def test_files_and_folders_are_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", None])
-def test_a_damaged_input_is_none(tmp_path: Path, damage: bytes | None) -> None:
+def test_a_damaged_input_is_none_and_goes(tmp_path: Path, damage: bytes | None) -> None:
     cache = InputCache(tmp_path, EXACT, 1 << 30)
     (name,) = fill(cache, 1)
     (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
     content = file.read_bytes()
     file.write_bytes(bytes([content[0] ^ 1]) + content[1:] if damage is None else damage)
     assert cache.read(name) is None
+    assert not cache.holds(name)
 
 
 def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path) -> None:

@@ -65,6 +65,12 @@ class DatabaseLockedError(DatabaseError):
     exit_status = 5
 
 
+class StorageError(SpineScoreError):
+    """A disk that is full, forbidden or broken under what is being written."""
+
+    slug = "storage"
+
+
 class RulesError(SpineScoreError):
     """An eligibility rule file that does not say what it should.
 
@@ -196,6 +202,22 @@ class WorkerStartError(SpineScoreError):
     """Worker processes that die before they can begin."""
 
     slug = "worker-start"
+
+
+class DeviceError(SpineScoreError):
+    """A processor or GPU that is not there, does not work, or cannot do what was asked."""
+
+    slug = "device"
+
+
+class DeviceMemoryError(DeviceError):
+    """A GPU with too little free memory for one image."""
+
+
+class EngineError(SpineScoreError):
+    """A cluster that is not there, or whose nodes cannot score."""
+
+    slug = "engine"
 
 
 class TrainingError(SpineScoreError):

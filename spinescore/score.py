@@ -16,10 +16,11 @@ import polars as pl
 from spinescore.core.network.age_distribution import expectation, round_age, variance
 from spinescore.domain import StageSummary
 from spinescore.errors import IntendedUseError
-from spinescore.shell.backends import Backend, open_backend
+from spinescore.shell.backends import open_backend
 from spinescore.shell.bundles import Bundle
+from spinescore.shell.engines import ClusterRequest, Engine, EngineRequest, LocalEngine
 from spinescore.shell.indexing.remembered_rules import known_thresholds
-from spinescore.shell.pipeline import Outcome, predict
+from spinescore.shell.pipeline import Outcome
 from spinescore.shell.pixels.pixel_facts import flag_images, store_pixel_facts
 from spinescore.shell.preparation import PendingImage, prepare_image
 from spinescore.shell.warehouse import Warehouse
@@ -37,6 +38,7 @@ class ScoreRequest:
     force_demo: bool = False
     retry: bool = False
     workers: int = 0  # 0: one per core
+    cluster: ClusterRequest | None = None  # None: this machine
 
 
 def score(
@@ -70,28 +72,48 @@ def score(
     _refuse_misuse(bundle, pending, force=request.force_demo)
     if pending.is_empty():
         return _summary(warehouse, key, n_new=0, n_failed=0)
-    backend = open_backend(bundle, device=request.device)
-    announce(backend.description)
-    with warehouse.run(
-        "score", {"device": backend.device, "bundle": bundle.name}, model_id=bundle.model_id
-    ) as run:
+    images = [PendingImage(*row) for row in pending.drop("synthetic").iter_rows()]
+    with (
+        _open_engine(warehouse, request, images) as engine,
+        warehouse.run(
+            "score", {"device": engine.device, "bundle": bundle.name}, model_id=bundle.model_id
+        ) as run,
+    ):
+        announce(engine.description)
         _store_model(warehouse, bundle, run.run_id)
         prepare = partial(prepare_image, spec=bundle.spec, thresholds=known_thresholds(warehouse))
-        images = [PendingImage(*row) for row in pending.drop("synthetic").iter_rows()]
 
         def commit(batch: list[Outcome]) -> None:
-            _commit(warehouse, batch, bundle, backend, run.run_id)
+            _commit(warehouse, batch, bundle, engine, run.run_id)
+            engine.committed(batch)
             n_failed = sum(outcome.failed for outcome in batch)
             run.add(scored=len(batch) - n_failed, failed=n_failed)
             progress(len(batch), len(images))
 
-        workers = request.workers or os.cpu_count() or 1
-        outcomes = predict(images, backend, prepare, workers=workers)
-        _commit_as_they_come(outcomes, commit, clock=time.monotonic)
+        _commit_as_they_come(engine.predict(images, prepare), commit, clock=time.monotonic)
         flag_images(warehouse)
         n_failed = run.counts["failed"]
         run.outcome = "partial" if n_failed else "done"
     return _summary(warehouse, key, n_new=len(images), n_failed=n_failed)
+
+
+def _open_engine(warehouse: Warehouse, request: ScoreRequest, images: Sequence[PendingImage]) -> Engine:
+    if request.cluster is None:
+        backend = open_backend(request.bundle, device=request.device)
+        return LocalEngine(backend, request.workers or os.cpu_count() or 1)
+    from spinescore.shell.ray_engine import RayEngine
+
+    return RayEngine(
+        EngineRequest(
+            bundle=request.bundle,
+            device=request.device,
+            workers=request.workers,
+            database=warehouse.path,
+            images=images,
+            thresholds=known_thresholds(warehouse),
+        ),
+        request.cluster,
+    )
 
 
 def _refuse_misuse(bundle: Bundle, pending: pl.DataFrame, *, force: bool) -> None:
@@ -127,7 +149,7 @@ def _commit_as_they_come(
 
 
 def _commit(
-    warehouse: Warehouse, batch: Sequence[Outcome], bundle: Bundle, backend: Backend, run_id: int
+    warehouse: Warehouse, batch: Sequence[Outcome], bundle: Bundle, engine: Engine, run_id: int
 ) -> None:
     """Write some outcomes in one transaction."""
     shared = {"model_id": bundle.model_id, "preprocessing_id": bundle.spec.preprocessing_id, "run_id": run_id}
@@ -145,7 +167,7 @@ def _commit(
         elif outcome.distribution is None:
             touched.append(row)
         else:
-            kind = {"kind": image.kind, "device": backend.device, "precision": backend.precision}
+            kind = {"kind": image.kind, "device": engine.device, "precision": engine.precision}
             scores.append(row | kind | _traces(outcome) | _age(outcome.distribution, bundle.first_age))
     keys = pl.DataFrame([{k: r[k] for k in KEY} for r in scores + failures], KEY_COLUMNS)
     with warehouse.transaction():

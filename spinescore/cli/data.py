@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,6 +39,26 @@ def score(
     ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Try images again that failed before.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Decoding processes; 0 is one per core.")] = 0,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster (docs/scale.md).")
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            envvar="RAY_ADDRESS",
+            show_envvar=True,
+            help="Ray: the cluster's head, or auto on one of its nodes; a Ray of its own if left out.",
+        ),
+    ] = None,
+    ray_shards: Annotated[
+        Path | None,
+        typer.Option(
+            "--ray-shards",
+            metavar="DIR",
+            help="Ray: a folder all nodes see, for results until committed; beside the database if left out.",
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -46,11 +67,15 @@ def score(
     from spinescore.score import ScoreRequest
     from spinescore.score import score as score_images
     from spinescore.shell.bundles import find_bundle
+    from spinescore.shell.engines import ClusterRequest
     from spinescore.shell.warehouse import open_warehouse
 
     output = Output(as_json, quiet)
+    if ray_shards is not None and engine != "ray":
+        raise typer.BadParameter("it goes with --engine ray", param_hint="--ray-shards")
     bundle = find_bundle(model)
-    request = ScoreRequest(bundle, device, force_demo, retry, workers)
+    cluster = ClusterRequest(ray_address, ray_shards) if engine == "ray" else None
+    request = ScoreRequest(bundle, device, force_demo, retry, workers, cluster)
     with open_warehouse(database) as warehouse:
         with (
             output.listening() as heard,

@@ -43,8 +43,8 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether there is no input to the network."""
-        return self.prepared.image is None
+        """Whether there was no input to the network; its pixels are not carried from another machine."""
+        return bool(self.prepared.reason)
 
 
 def predict(

@@ -1,0 +1,221 @@
+"""Scoring on a Ray cluster: calls go out in rounds, shards come back, the caller commits them.
+
+What a dead worker or a lost node leaves undone goes out again in the next round, to the nodes that are
+there then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from spinescore import __version__
+from spinescore.errors import EngineError
+from spinescore.shell.archive.locations import stat_location
+from spinescore.shell.backends import Device
+from spinescore.shell.bundles import demo_bundle_path
+from spinescore.shell.engines import ClusterRequest, EngineRequest, Prepare
+from spinescore.shell.pipeline import Outcome
+from spinescore.shell.preparation import PendingImage
+from spinescore.shell.ray_cluster import Places, RayCluster, Round, find_places
+from spinescore.shell.ray_nodes import NodeWork, as_call
+from spinescore.shell.shards import SUFFIX, Row, folder_name, is_lasting, is_of, outcome_of, read_shard
+
+POLL_S = 0.5
+CALL_IMAGES = 2048  # an actor's workers start once a call; results are kept every 128 images all the same
+CALLS_PER_ACTOR = 4  # so that no node waits long for another's last call
+MOST_IDLE_ROUNDS = 3
+
+
+class RayEngine:
+    """A cluster whose nodes were looked at; see ``engines.Engine``.
+
+    Raises
+    ------
+    EngineError
+        If there is no cluster, or a node cannot do what the others do; each such node is named.
+    """
+
+    def __init__(self, request: EngineRequest, cluster: ClusterRequest) -> None:
+        self._request = request
+        self._base = _shards_of(request.database, cluster.shards)
+        self._base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._cluster = RayCluster(cluster.address)
+        try:
+            device = self._choose_device()
+            self._work = NodeWork(
+                bundle=_name_of(request.bundle.path),
+                model_id=request.bundle.model_id,
+                device=device,
+                workers=self._find_places(device).cpus,
+                shards=str(self._base),
+            )
+            self.device: Device = device
+            self.description, self.precision = self._look()
+            self._folder = self._base / self._key()
+            self._folder.mkdir(exist_ok=True, mode=0o700)
+        except BaseException:
+            self._cluster.close()
+            raise
+        self._work = replace(self._work, shards=str(self._folder))
+        self._seen: set[str] = set()
+        self._origin: dict[str, Path] = {}
+        self._uncommitted: Counter[Path] = Counter()
+
+    def __enter__(self) -> RayEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cluster.close()
+        for folder in (self._folder, self._base):
+            with contextlib.suppress(OSError):  # not empty: what was not committed is for the next run
+                folder.rmdir()
+
+    def predict(self, images: Sequence[PendingImage], prepare: Prepare) -> Iterator[Outcome]:
+        """Yield what an earlier run left, then score the rest in rounds until nothing is left.
+
+        Raises
+        ------
+        EngineError
+            If rounds get nowhere.
+        """
+        waiting = {image.sop_instance_uid: image for image in images}
+        yield from self._take(waiting, self._listed(), is_lasting)
+        n_idle = 0
+        while waiting:
+            before = len(waiting)
+            going = self._start(list(waiting.values()), prepare)
+            while not going.done.wait(POLL_S):
+                yield from self._take(waiting, self._listed())
+            yield from self._take(waiting, {*self._listed(), *going.shards})
+            n_idle = n_idle + 1 if len(waiting) == before else 0
+            if waiting and n_idle and (going.faults or n_idle == MOST_IDLE_ROUNDS):
+                raise _stuck(len(waiting), going)
+
+    def committed(self, outcomes: Sequence[Outcome]) -> None:
+        """Delete the shards of which every outcome is in the database."""
+        for outcome in outcomes:
+            path = self._origin.pop(outcome.image.sop_instance_uid)
+            self._uncommitted[path] -= 1
+            if not self._uncommitted[path]:
+                del self._uncommitted[path]
+                path.unlink(missing_ok=True)
+
+    def _take(
+        self,
+        waiting: dict[str, PendingImage],
+        names: set[str],
+        fits: Callable[[Row, PendingImage], bool] = lambda *_: True,
+    ) -> Iterator[Outcome]:
+        """Yield the outcomes in shards not seen yet that are waited for, and wait for them no more."""
+        for name in sorted(names - self._seen):
+            self._seen.add(name)
+            path = self._folder / name
+            outcomes = []
+            for row in read_shard(path):
+                image = waiting.get(row["sop_instance_uid"])
+                if image is not None and is_of(row, image) and fits(row, image):
+                    del waiting[image.sop_instance_uid]
+                    outcomes.append(outcome_of(row, image))
+            if not outcomes:
+                path.unlink(missing_ok=True)
+            self._uncommitted[path] = len(outcomes)
+            self._origin.update((outcome.image.sop_instance_uid, path) for outcome in outcomes)
+            yield from outcomes
+
+    def _start(self, images: Sequence[PendingImage], prepare: Prepare) -> Round:
+        places = self._find_places(self.device)
+        size = min(CALL_IMAGES, math.ceil(len(images) / (places.actors * CALLS_PER_ACTOR)))
+        calls = [as_call(images[start : start + size]) for start in range(0, len(images), size)]
+        return self._cluster.score(calls, self._work, prepare, places)
+
+    def _listed(self) -> set[str]:
+        return {path.name for path in self._folder.glob(f"*{SUFFIX}")}
+
+    def _choose_device(self) -> Device:
+        if self._request.device == "auto":
+            return "cuda" if any(_resources(node).get("GPU") for node in self._cluster.nodes()) else "cpu"
+        return "cuda" if self._request.device == "cuda" else "cpu"
+
+    def _find_places(self, device: str) -> Places:
+        resources = [_resources(node) for node in self._cluster.nodes()]
+        return find_places(resources, device=device, workers=self._request.workers)
+
+    def _look(self) -> tuple[str, str]:
+        """Look at every node that may get an actor; return what they run, and the precision of all."""
+        gpus = int(self.device == "cuda")
+        nodes = [
+            node
+            for node in self._cluster.nodes()
+            if _resources(node).get("CPU", 0) >= self._work.workers and _resources(node).get("GPU", 0) >= gpus
+        ]
+        answers = self._cluster.look(nodes, self._work, _sample(self._request.images))
+        if problems := sorted(f"{a['host']}: {a['problem']}" for a in answers if "problem" in a):
+            raise EngineError(
+                f"Not every node of the Ray cluster can score. {'; '.join(problems)}.",
+                "Mend it or take it out of the cluster; docs/scale.md says what all nodes must share.",
+            )
+        kinds = {(answer["device"], answer["precision"]) for answer in answers}
+        if len(kinds) > 1:
+            raise EngineError(
+                f"The nodes would score differently: {sorted(kinds)}.", "Name one with --device."
+            )
+        places = self._find_places(self.device)
+        backends = ", ".join(sorted({answer["description"] for answer in answers}))
+        return (
+            f"Ray: {places.actors} actors of {places.cpus} processors on {len(nodes)} nodes; {backends}",
+            kinds.pop()[1],
+        )
+
+    def _key(self) -> str:
+        """Return the name of the folder for all that gives these outcomes."""
+        return folder_name(
+            model_id=self._request.bundle.model_id,
+            preprocessing_id=self._request.bundle.spec.preprocessing_id,
+            version=__version__,
+            device=self.device,
+            precision=self.precision,
+            thresholds={flag: asdict(t) for flag, t in self._request.thresholds.items()},
+        )
+
+
+def _stuck(n_images: int, going: Round) -> EngineError:
+    said = going.faults[0] if going.faults else "the workers died or never started; Ray's logs say more"
+    return EngineError(
+        f"{n_images:,} images came back from no node of the Ray cluster ({said}).",
+        "What is done is kept: mend that, then run the same command to go on.",
+    )
+
+
+def _shards_of(database: Path, parent: Path | None) -> Path:
+    """Return a database's folder for shards: beside it, or in a folder that several may share."""
+    absolute = database.resolve()
+    if parent is None:
+        return absolute.with_name(f"{absolute.name}.shards")
+    digest = hashlib.sha256(str(absolute).encode("utf-8", "surrogateescape")).hexdigest()
+    return parent.resolve() / f"{absolute.name}-{digest[:8]}.shards"
+
+
+def _name_of(bundle: Path) -> str:
+    """Return what a node finds a bundle by; the shipped one lies where spinescore is installed there."""
+    return "demo" if bundle.resolve() == demo_bundle_path() else str(bundle.resolve())
+
+
+def _sample(images: Sequence[PendingImage]) -> PendingImage | None:
+    """Return the first image that this machine sees as it was indexed, for the nodes to look at."""
+    for image in images:
+        with contextlib.suppress(OSError):
+            if stat_location(image.path_bytes) == (image.size_bytes, image.modified_ns):
+                return image
+    return None
+
+
+def _resources(node: Any) -> dict[str, float]:
+    resources: dict[str, float] = node["Resources"]
+    return resources

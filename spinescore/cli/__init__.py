@@ -29,6 +29,7 @@ from spinescore.cli import (
 from spinescore.cli.console import EXIT_INTERRUPTED, fail
 from spinescore.cli.crash import report_crash
 from spinescore.errors import SpineScoreError
+from spinescore.shell.storage import storage_error
 
 app = typer.Typer(
     name="spinescore",
@@ -74,7 +75,8 @@ def main() -> None:
     except SpineScoreError as error:
         sys.exit(fail(error))
     except Exception as error:  # noqa: BLE001 - a fault of ours, whose message may quote a patient's data
-        sys.exit(report_crash(error))
+        known = storage_error(error)
+        sys.exit(report_crash(error) if known is None else fail(known))
     except SystemExit as leaving:
         if leaving.code == EXIT_INTERRUPTED:
             typer.echo("interrupted: what was committed is kept; run the same command to go on.", err=True)

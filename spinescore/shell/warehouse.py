@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from spinescore.errors import DatabaseError, DatabaseLockedError
 from spinescore.shell.database_copies import STORAGE_VERSION, copy_database
 from spinescore.shell.resources import resource, sql
 from spinescore.shell.run_status import describe_holder
+from spinescore.shell.storage import storage_error
 
 MEMORY_LIMIT = "4GB"
 SCHEMA_VERSION = 11
@@ -50,8 +51,16 @@ class Warehouse:
     def __enter__(self) -> Warehouse:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
+    def __exit__(
+        self, _kind: object = None, error: BaseException | None = None, _where: object = None
+    ) -> None:
+        try:
+            self._connection.close()
+        except duckdb.Error as closing:
+            if error is None:
+                raise storage_error(closing) or closing from closing
+        if error is not None and (known := storage_error(error)) is not None:
+            raise known from error
 
     def fetch(self, name: str, **parameters: Any) -> pl.DataFrame:
         """Run the query ``sql/<name>.sql`` and return its rows.
@@ -161,7 +170,8 @@ class Warehouse:
         try:
             yield run
         except BaseException:
-            self._finish(run, "failed")
+            with suppress(duckdb.Error):  # what ended the run may be that nothing more can be written
+                self._finish(run, "failed")
             raise
         self._finish(run, run.outcome)
 
@@ -228,7 +238,7 @@ def open_warehouse(path: Path, *, create: bool = False) -> Warehouse:
     try:
         connection = duckdb.connect(str(path), config=_settings(fresh))
     except duckdb.IOException as error:
-        raise opening_error(path, str(error)) from None
+        raise storage_error(error) or opening_error(path, str(error)) from None
     except duckdb.Error as error:
         raise DatabaseError(
             f"{path} cannot be opened as a database: {_first_line(error)}.", "Name another file."

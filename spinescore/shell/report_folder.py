@@ -30,6 +30,9 @@ def staged(folder: Path) -> Iterator[Path]:
         kept = {path.relative_to(staging) for path in files_of(staging)}
         _put_in_place(staging, folder)
         _remove_stale(folder, kept)
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # a full disk names no file
+        raise
     finally:
         shutil.rmtree(staging)
 

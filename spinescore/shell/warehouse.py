@@ -41,10 +41,12 @@ class Run:
 
 
 class Warehouse:
-    """One open database. Use as a context manager; closing checkpoints it."""
+    """One open database. Use as a context manager; closing checkpoints it, and gives ``umask`` back."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-        self._connection = connection
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, *, umask: int | None = None
+    ) -> None:
+        self._connection, self._umask = connection, umask
         self.path = path
         self._rehearsing = False
 
@@ -59,6 +61,9 @@ class Warehouse:
         except duckdb.Error as closing:
             if error is None:
                 raise storage_error(closing) or closing from closing
+        finally:
+            if self._umask is not None:
+                os.umask(self._umask)
         if error is not None and (known := storage_error(error)) is not None:
             raise known from error
 
@@ -234,19 +239,25 @@ def open_warehouse(path: Path, *, create: bool = False) -> Warehouse:
         )
     if fresh:
         path.parent.mkdir(parents=True, exist_ok=True)
-    previous_umask = os.umask(0o077)
+    previous_umask = os.umask(0o077)  # until it is closed: DuckDB makes the log beside it at any time
     try:
-        connection = duckdb.connect(str(path), config=_settings(fresh))
+        connection = _connect(path, fresh)
+        _migrate(connection, path)
+    except BaseException:
+        os.umask(previous_umask)
+        raise
+    return Warehouse(connection, path, umask=previous_umask)
+
+
+def _connect(path: Path, fresh: bool) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(str(path), config=_settings(fresh))
     except duckdb.IOException as error:
         raise storage_error(error) or opening_error(path, str(error)) from None
     except duckdb.Error as error:
         raise DatabaseError(
             f"{path} cannot be opened as a database: {_first_line(error)}.", "Name another file."
         ) from None
-    finally:
-        os.umask(previous_umask)
-    _migrate(connection, path)
-    return Warehouse(connection, path)
 
 
 def _frames(parameters: Mapping[str, Any]) -> dict[str, pl.DataFrame]:

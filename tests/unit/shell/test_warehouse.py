@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -137,3 +139,18 @@ def test_a_log_left_from_another_database_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="does not hold what its schema 2 should") as caught:
         open_warehouse(path)
     assert "cohort.duckdb.wal" in caught.value.next_step
+
+
+def test_the_log_beside_it_is_its_owners_alone_and_the_umask_comes_back(database: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with open_warehouse(database, create=True) as warehouse:
+            warehouse.checkpoint()
+            warehouse.set_meta("fact", "after the log was begun anew")
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in database.parent.iterdir()}
+        with pytest.raises(DatabaseError):
+            open_warehouse(database.with_name("missing.duckdb"))
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+    assert modes == {database.name: 0o600, f"{database.name}.wal": 0o600}

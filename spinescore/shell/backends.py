@@ -1,204 +1,234 @@
-"""Sessions that turn images into age distributions: OpenVINO on the CPU, torch on CUDA, torch anywhere.
+"""Which network session scores: torch on CUDA where there is a device, OpenVINO on the CPU, torch elsewhere.
 
-Scoring from a compiled network that lies in the cache imports neither torch nor MONAI.
+Scoring from a converted network that lies in the cache imports neither torch nor MONAI.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import os
-import sys
-import tempfile
-import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spinescore.core.network.age_distribution import softmax
-from spinescore.errors import BundleError
+from spinescore.core.imaging.raw_image import RawImage
+from spinescore.errors import DeviceError, DeviceMemoryError
 from spinescore.shell.bundles import Bundle
+from spinescore.shell.inference.precision import (
+    MOST_MOVED_YEARS,
+    Precision,
+    draw_probes,
+    measure_once,
+    settle_precision,
+    years_moved,
+)
+from spinescore.shell.inference.raw_answer import RawAnswer
 
 Device = Literal["cpu", "cuda"]
 Images = NDArray[np.float32]
-BATCH_SIZE: dict[str, int] = {"cpu": 4, "cuda": 32}
-EXAMPLE_SIDE = 64  # tracing a small example takes seconds, a full canvas over a minute
-IR_VERSION = 1  # raised when the conversion changes; an older cache is then left aside
+DRIVER_NODES = "/dev/nvidiactl", "/dev/dxg"
+CUDA_PRECISIONS: tuple[Precision, ...] = "fp16", "bf16"  # the most exact first
 
 
 class Backend(Protocol):
     """A loaded network.
 
-    ``description`` says what runs where and why; ``device`` and ``precision`` are stored with each score.
+    ``description`` says what runs where; ``device`` and ``precision``, those of the last call, are stored
+    with each score; ``batch_images`` is how many images a call should bring.
     """
 
-    description: str
-    device: Device
-    precision: str
+    @property
+    def description(self) -> str:
+        """What runs where."""
+
+    @property
+    def device(self) -> Device:
+        """Where the last call was answered."""
+
+    @property
+    def precision(self) -> str:
+        """In which precision the last call was answered."""
+
+    @property
+    def batch_images(self) -> int:
+        """Images that a call should bring."""
 
     def predict(self, images: Images) -> NDArray[np.float32]:
         """Return probabilities (N, K) of images (N, 1, H, W) in [0, 1]."""
 
 
-def open_backend(bundle: Bundle, *, device: str = "auto", batch_size: int | None = None) -> Backend:
+@runtime_checkable
+class RawBackend(Protocol):
+    """A backend that also takes decoded images and prepares them where the network runs."""
+
+    def predict_raw(self, images: Sequence[RawImage]) -> list[RawAnswer]:
+        """Return what became of each image, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where and how to run a network.
+
+    Parameters
+    ----------
+    device : str
+        ``auto``, ``cpu``, ``cuda`` (every device there is) or ``cuda:N``.
+    batch_size : int, optional
+        Images at once on each device; if left out, 4 on the CPU and on CUDA what was found by trying.
+    precision : {"fp32", "fp16", "bf16", "auto"}
+        Reduced ones only if they move no probe's age by more than the limit.
+    precision_limit_years : float
+    """
+
+    device: str = "auto"
+    batch_size: int | None = None
+    precision: str = "fp32"
+    precision_limit_years: float = MOST_MOVED_YEARS
+
+
+def open_backend(
+    bundle: Bundle,
+    *,
+    device: str = "auto",
+    placement: Placement | None = None,
+    announce: Callable[[str], None] = lambda _: None,
+) -> Backend:
     """Load a bundle's network where it runs best.
 
     Parameters
     ----------
     bundle : Bundle
         Checked already.
-    device : {"auto", "cpu", "cuda"}
-        ``auto`` takes CUDA if there is a device, else the CPU.
-    batch_size : int, optional
-        Images per pass; a default per device if left out.
+    device : str
+        As in a placement, for callers who leave the rest as it is.
+    placement : Placement, optional
+    announce : callable
+        Called with one line about each thing worth knowing: why this device, a network that is converted, a
+        precision that is refused, memory that ran out.
 
     Raises
     ------
+    DeviceError
+        If the device asked for is not there or fails, or there is no such device or precision.
     BundleError
-        If CUDA was asked for and is not there, or the weights do not fit the network.
+        If the weights do not fit the network.
     """
-    if device == "cuda" or (device == "auto" and has_cuda()):
-        if not has_cuda():
-            raise BundleError("CUDA was asked for, but torch finds no CUDA device.", "Use `--device cpu`.")
-        return TorchBackend(bundle, "cuda", batch_size or BATCH_SIZE["cuda"])
-    size = batch_size or BATCH_SIZE["cpu"]
-    if importlib.util.find_spec("openvino") is not None:
-        return OpenVinoBackend(bundle, size)
-    return TorchBackend(bundle, "cpu", size)
+    placement = placement or Placement(device=device)
+    places, why = _choose_places(placement.device)
+    if not places:
+        return _open_on_cpu(bundle, placement, announce, why)
+    try:
+        return _open_on_cuda(bundle, places, placement, announce)
+    except DeviceMemoryError as error:
+        announce(f"{error.message} Going on with the CPU.")
+        return _open_on_cpu(bundle, placement, announce)
+
+
+def _choose_places(device: str) -> tuple[list[str], str]:
+    """Return the CUDA devices to use, none for the CPU, and why, where the user left it open."""
+    kind, _, index = device.partition(":")
+    if device not in ("auto", "cpu", "cuda") and not (kind == "cuda" and index.isdecimal()):
+        raise DeviceError(f"There is no device {device!r}.", "Choose auto, cpu, cuda or cuda:0.")
+    if device == "cpu":
+        return [], ""
+    n_devices, absent = count_cuda()
+    if device == "auto":
+        return [f"cuda:{n}" for n in range(n_devices)], absent
+    if absent:
+        raise DeviceError(f"CUDA was asked for, but {absent}.", "Use `--device cpu`.")
+    if index and int(index) >= n_devices:
+        raise DeviceError(
+            f"{device} was asked for; there are {n_devices}, from cuda:0.", "Use `--device cuda`."
+        )
+    return [device] if index else [f"cuda:{n}" for n in range(n_devices)], ""
+
+
+def count_cuda() -> tuple[int, str]:
+    """Return how many CUDA devices torch can use, or 0 and why; torch is imported only where a driver is."""
+    if not any(Path(node).exists() for node in DRIVER_NODES):
+        return 0, "no NVIDIA driver is here"
+    import torch
+
+    if torch.version.cuda is None:
+        return 0, "an NVIDIA driver is here, but this torch was built for the CPU"
+    n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return n_devices, "" if n_devices else "torch finds no CUDA device that works"
 
 
 def has_cuda() -> bool:
-    """Return whether torch can use a CUDA device; torch is imported only where a driver is present."""
-    if not any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/dxg")):
-        return False
-    import torch
-
-    return bool(torch.cuda.is_available())
+    """Return whether torch can use a CUDA device."""
+    return count_cuda()[0] > 0
 
 
-def cache_folder() -> Path:
-    """Return where compiled networks are kept: SPINESCORE_HOME/cache, or the XDG cache."""
-    home = os.environ.get("SPINESCORE_HOME")
-    if home:
-        return Path(home) / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spinescore"
+def _open_on_cpu(
+    bundle: Bundle, placement: Placement, announce: Callable[[str], None], why: str = ""
+) -> Backend:
+    if importlib.util.find_spec("openvino") is None:
+        from spinescore.shell.inference.torch_backend import TorchBackend
+
+        announce("OpenVINO is not installed: torch on the CPU, several times slower")
+        _settle(bundle, placement, (), lambda _: None, announce)
+        return TorchBackend(bundle, "cpu", placement.batch_size, announce=announce)
+    from spinescore.shell.inference.openvino_backend import BATCH_SIZE, OpenVinoBackend, reduced_precisions
+
+    def open_in(precision: Precision) -> OpenVinoBackend:
+        size = placement.batch_size or BATCH_SIZE
+        return OpenVinoBackend(bundle, size, precision=precision, why=why, announce=announce)
+
+    offered = () if placement.precision == "fp32" else reduced_precisions()
+    return open_in(_settle(bundle, placement, offered, open_in, announce))
 
 
-class OpenVinoBackend:
-    """OpenVINO on the CPU, fp32, from an intermediate representation kept by the model's id."""
+def _open_on_cuda(
+    bundle: Bundle, places: Sequence[str], placement: Placement, announce: Callable[[str], None]
+) -> Backend:
+    from spinescore.shell.inference.device_team import DeviceTeam
+    from spinescore.shell.inference.torch_backend import TorchBackend
 
-    device: Device = "cpu"
-    precision = "fp32"
+    def probe(precision: Precision) -> TorchBackend:
+        return TorchBackend(bundle, places[0], 1, precision=precision)
 
-    def __init__(self, bundle: Bundle, batch_size: int) -> None:
-        openvino = _import_openvino()
-        self.batch_size = batch_size
-        self._temperature = np.float32(bundle.temperature)
-        stored = cache_folder() / f"{bundle.model_id}-{IR_VERSION}.xml"
-        cached = stored.exists() and stored.with_suffix(".bin").exists()
-        core = openvino.Core()
-        if cached:
-            model = core.read_model(stored)
-        else:
-            model = _convert(openvino, bundle)
-            _store(openvino, model, stored)
-        self._network = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        origin = "compiled before" if cached else "compiled now"
-        self.description = f"OpenVINO {openvino.__version__.split('-')[0]} on the CPU, fp32, {origin}"
-
-    def predict(self, images: Images) -> NDArray[np.float32]:
-        """Return probabilities (N, K) of images (N, 1, H, W) in [0, 1]."""
-        logits = _in_batches(images, self.batch_size, lambda batch: self._network([batch])[0])
-        return softmax(logits / self._temperature)
-
-
-class TorchBackend:
-    """Plain torch, fp32 without TF32, channels last."""
-
-    precision = "fp32"
-
-    def __init__(self, bundle: Bundle, device: Device, batch_size: int) -> None:
-        import torch
-
-        self.device = device
-        self.batch_size = batch_size
-        self._temperature = np.float32(bundle.temperature)
-        self._torch = torch
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
-        network = build_network(bundle).to(device=device, memory_format=torch.channels_last)
-        self._network = network
-        where = torch.cuda.get_device_name() if device == "cuda" else "the CPU (OpenVINO is not installed)"
-        self.description = f"torch {torch.__version__} on {where}, fp32"
-
-    def predict(self, images: Images) -> NDArray[np.float32]:
-        """Return probabilities (N, K) of images (N, 1, H, W) in [0, 1]."""
-        return softmax(_in_batches(images, self.batch_size, self._logits) / self._temperature)
-
-    def _logits(self, batch: Images) -> NDArray[Any]:
-        torch = self._torch
-        with torch.inference_mode():
-            tensor = torch.from_numpy(batch).to(self.device, memory_format=torch.channels_last)
-            logits: NDArray[Any] = self._network(tensor).float().cpu().numpy()
-        return logits
-
-
-def _in_batches(images: Images, size: int, run: Any) -> NDArray[np.float32]:
-    """Return the logits (N, K) of images run in batches."""
-    images = np.ascontiguousarray(images, np.float32)
-    return np.concatenate(
-        [np.array(run(images[start : start + size])) for start in range(0, len(images), size)]
+    precision = _settle(bundle, placement, CUDA_PRECISIONS, probe, announce)
+    members = [
+        TorchBackend(bundle, place, placement.batch_size, precision=precision, announce=announce)
+        for place in places
+    ]
+    return DeviceTeam(
+        members,
+        spec=bundle.spec,
+        temperature=np.float32(bundle.temperature),
+        open_behind=lambda: _open_on_cpu(bundle, Placement(device="cpu"), announce),
+        announce=announce,
     )
 
 
-def _import_openvino() -> Any:
-    """Import OpenVINO without its telemetry, which would call an analytics host and write an id."""
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-    import openvino
+def _settle(
+    bundle: Bundle,
+    placement: Placement,
+    offered: Sequence[Precision],
+    open_in: Callable[[Precision], Any],
+    announce: Callable[[str], None],
+) -> Precision:
+    """Return the precision to score in, by the rule and what was measured on this bundle and device."""
 
-    return openvino
+    def measure(precision: Precision) -> float:
+        reduced = open_in(precision)
+        where = reduced.description.split(", ")[0]
 
+        def moved() -> float:
+            probes = draw_probes(bundle.spec)
+            exact = open_in("fp32").predict(probes)
+            return years_moved(exact, reduced.predict(probes), bundle.first_age)
 
-def build_network(bundle: Bundle) -> Any:
-    """Return the bundle's network in torch, ready to infer."""
-    import torch
+        return measure_once(f"moved|{bundle.model_id}|{where}|{precision}", moved)
 
-    from spinescore.core.network.architecture import SpineAgeNetwork
-
-    network = SpineAgeNetwork(bundle.backbone, bundle.n_classes)
-    weights = {name: torch.from_numpy(np.array(t)) for name, t in bundle.read_weights().items()}
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise BundleError(
-            f"The weights of {bundle.name} do not fit a {bundle.backbone} with {bundle.n_classes} ages.",
-            "Get the bundle again from where it came from.",
-        ) from error
-    return network.eval()
-
-
-def _convert(openvino: Any, bundle: Bundle) -> Any:
-    """Trace the network on a small example and leave batch, height and width open."""
-    import torch
-
-    network = build_network(bundle)
-    example = torch.zeros(1, 1, EXAMPLE_SIDE, EXAMPLE_SIDE)
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)  # OpenVINO still calls torch.jit.trace
-        model = openvino.convert_model(network, example_input=example, input=[-1, 1, -1, -1])
-    spec = bundle.spec
-    model.reshape([-1, 1, spec.height, spec.width])
-    return model
-
-
-def _store(openvino: Any, model: Any, path: Path) -> None:
-    """Keep a converted network, whole or not at all; a cache that cannot be written is done without."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            openvino.save_model(model, Path(scratch) / path.name, compress_to_fp16=False)
-            for suffix in (".bin", ".xml"):  # the xml last: it is what the cache is known by
-                (Path(scratch) / path.name).with_suffix(suffix).replace(path.with_suffix(suffix))
-    except OSError:
-        return
+    return settle_precision(
+        placement.precision,
+        offered,
+        measure,
+        limit_years=placement.precision_limit_years,
+        announce=announce,
+    )

@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 
 from spinescore.errors import AnalysisError, ExportError
-from spinescore.shell.backends import build_network
 from spinescore.shell.bundles import Bundle
 from spinescore.shell.preparation import PendingImage, Prepared, prepare_image
 from spinescore.shell.warehouse import Warehouse
@@ -77,6 +76,8 @@ def draw_saliency(
     ExportError
         If the folder cannot be written.
     """
+    from spinescore.shell.inference.torch_network import build_network
+
     chosen = _choose(warehouse, bundle, sop_instance_uids, extremes)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

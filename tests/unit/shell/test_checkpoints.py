@@ -23,9 +23,10 @@ from spinescore.core.phantom.dicom import dataset
 from spinescore.core.phantom.person import draw_people
 from spinescore.core.phantom.radiograph import render
 from spinescore.errors import CheckpointError
-from spinescore.shell.backends import OpenVinoBackend, TorchBackend
 from spinescore.shell.bundles import load_bundle
 from spinescore.shell.checkpoints import Checkpoint, ImportRequest, import_checkpoint, read_checkpoint
+from spinescore.shell.inference.openvino_backend import OpenVinoBackend
+from spinescore.shell.inference.torch_network import build_network
 from spinescore.shell.warehouse import open_warehouse
 from tests.unit.network.study_network import build_study_network, draw_grey_images
 
@@ -78,7 +79,7 @@ def test_the_imported_bundle_computes_the_studys_logits(
     grey = draw_grey_images(2, 256, 128)
     with torch.no_grad():
         expected = study(grey.repeat(1, 3, 1, 1)).numpy()
-    by_torch = TorchBackend(bundle, "cpu", 2)._logits(grey.numpy())
+        by_torch = build_network(bundle)(grey).numpy()
     by_openvino = np.array(OpenVinoBackend(bundle, 2)._network([grey.numpy()])[0])
     for logits in (by_torch, by_openvino):
         assert np.abs(logits - expected).max() < LOGIT_TOLERANCE

@@ -17,10 +17,11 @@ from spinescore.ingest import IngestRequest, ingest
 from spinescore.listener import Listener, told_elsewhere
 from spinescore.outcomes import import_outcomes
 from spinescore.report import render_report, share_report
-from spinescore.score import ScoreRequest, score
+from spinescore.score import BYTES_OF_GB, CacheRequest, ScoreRequest, score
 from spinescore.shell.bundles import CORRECTION, Bundle, find_bundle
 from spinescore.shell.cohorts import IMPORTED, ModelKey, imported_key
 from spinescore.shell.indexing.rules import read_rules
+from spinescore.shell.sharing import shared_with_group
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 from spinescore.study import Study
 
@@ -50,7 +51,10 @@ def run_study(study: Study, listener: Listener) -> RunSummary:
     SpineScoreError
         From the stage that failed; the stages before it keep what they did.
     """
-    with open_warehouse(study.study.database, create=study.model.imported is None) as warehouse:
+    with (
+        shared_with_group(study),
+        open_warehouse(study.study.database, create=study.model.imported is None) as warehouse,
+    ):
         return run_stages(warehouse, study, listener)
 
 
@@ -65,13 +69,18 @@ def run_stages(warehouse: Warehouse, study: Study, listener: Listener) -> RunSum
     listener.stage("score")
     scored = score(
         warehouse,
-        ScoreRequest(bundle, study.model.device, study.model.force_demo),
+        ScoreRequest(bundle, study.model.device, study.model.force_demo, cache=_cache_request(study)),
         announce=listener.announce,
         progress=listener.advance,
     )
     _finish(summary, listener, scored)
     _report(warehouse, study, bundle_key(bundle), listener, summary)
     return summary
+
+
+def _cache_request(study: Study) -> CacheRequest | None:
+    folder, gigabytes = study.model.image_cache, study.model.image_cache_gb
+    return None if folder is None else CacheRequest(folder, int(gigabytes * BYTES_OF_GB))
 
 
 def report_study(study: Study, listener: Listener) -> RunSummary:
@@ -198,6 +207,7 @@ def render_study(study: Study, listener: Listener) -> RunSummary:
 def _reporting(study: Study, listener: Listener) -> Iterator[tuple[Warehouse, Listener]]:
     """Open a study's database, and tell the other terminals too what is done in it."""
     with (
+        shared_with_group(study),
         open_warehouse(study.study.database) as warehouse,
         told_elsewhere(listener, warehouse, "spinescore report", study.study.title) as told,
     ):

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -16,17 +17,26 @@ import polars as pl
 from spinescore.core.network.age_distribution import expectation, round_age, variance
 from spinescore.domain import StageSummary
 from spinescore.errors import IntendedUseError
-from spinescore.shell.backends import open_backend
 from spinescore.shell.bundles import Bundle
-from spinescore.shell.engines import ClusterRequest, Engine, EngineRequest, LocalEngine
-from spinescore.shell.indexing.remembered_rules import known_thresholds
-from spinescore.shell.pipeline import Outcome
-from spinescore.shell.pixels.pixel_facts import flag_images, store_pixel_facts
-from spinescore.shell.preparation import PendingImage, prepare_image
 from spinescore.shell.warehouse import Warehouse
+
+if TYPE_CHECKING:  # a run that finds nothing new needs none of these
+    from spinescore.shell.engines import ClusterRequest, Engine
+    from spinescore.shell.kept_inputs import KeptInputs
+    from spinescore.shell.pipeline import Outcome
+    from spinescore.shell.preparation import PendingImage
 
 COMMIT_IMAGES = 128
 COMMIT_S = 15.0
+BYTES_OF_GB = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRequest:
+    """Where networks' inputs are kept, and how many bytes they may take."""
+
+    folder: Path
+    limit_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,7 @@ class ScoreRequest:
     retry: bool = False
     workers: int = 0  # 0: one per core
     cluster: ClusterRequest | None = None  # None: this machine
+    cache: CacheRequest | None = None  # of this machine
 
 
 def score(
@@ -72,6 +83,23 @@ def score(
     _refuse_misuse(bundle, pending, force=request.force_demo)
     if pending.is_empty():
         return _summary(warehouse, key, n_new=0, n_failed=0)
+    n_failed = _score_pending(warehouse, request, pending, announce, progress)
+    return _summary(warehouse, key, n_new=pending.height, n_failed=n_failed)
+
+
+def _score_pending(
+    warehouse: Warehouse,
+    request: ScoreRequest,
+    pending: pl.DataFrame,
+    announce: Callable[[str], None],
+    progress: Callable[[int, int], None],
+) -> int:
+    """Score images and return how many failed."""
+    from spinescore.shell.indexing.remembered_rules import known_thresholds
+    from spinescore.shell.pixels.pixel_facts import flag_images
+    from spinescore.shell.preparation import PendingImage, prepare_image
+
+    bundle = request.bundle
     images = [PendingImage(*row) for row in pending.drop("synthetic").iter_rows()]
     with (
         _open_engine(warehouse, request, images) as engine,
@@ -81,7 +109,6 @@ def score(
     ):
         announce(engine.description)
         _store_model(warehouse, bundle, run.run_id)
-        prepare = partial(prepare_image, spec=bundle.spec, thresholds=known_thresholds(warehouse))
 
         def commit(batch: list[Outcome]) -> None:
             _commit(warehouse, batch, bundle, engine, run.run_id)
@@ -90,17 +117,24 @@ def score(
             run.add(scored=len(batch) - n_failed, failed=n_failed)
             progress(len(batch), len(images))
 
+        prepare = partial(prepare_image, spec=bundle.spec, thresholds=known_thresholds(warehouse))
         _commit_as_they_come(engine.predict(images, prepare), commit, clock=time.monotonic)
         flag_images(warehouse)
-        n_failed = run.counts["failed"]
-        run.outcome = "partial" if n_failed else "done"
-    return _summary(warehouse, key, n_new=len(images), n_failed=n_failed)
+        run.outcome = "partial" if run.counts["failed"] else "done"
+    return run.counts["failed"]
 
 
 def _open_engine(warehouse: Warehouse, request: ScoreRequest, images: Sequence[PendingImage]) -> Engine:
+    from spinescore.shell.backends import open_backend
+    from spinescore.shell.engines import EngineRequest, LocalEngine
+    from spinescore.shell.indexing.remembered_rules import known_thresholds
+
     if request.cluster is None:
-        backend = open_backend(request.bundle, device=request.device)
-        return LocalEngine(backend, request.workers or os.cpu_count() or 1)
+        return LocalEngine(
+            open_backend(request.bundle, device=request.device),
+            request.workers or os.cpu_count() or 1,
+            None if request.cache is None else _plan_cache(request.bundle, request.cache, images),
+        )
     from spinescore.shell.ray_engine import RayEngine
 
     return RayEngine(
@@ -114,6 +148,13 @@ def _open_engine(warehouse: Warehouse, request: ScoreRequest, images: Sequence[P
         ),
         request.cluster,
     )
+
+
+def _plan_cache(bundle: Bundle, cache: CacheRequest, images: Sequence[PendingImage]) -> KeptInputs:
+    from spinescore.shell.input_cache import InputCache
+    from spinescore.shell.kept_inputs import plan_kept_inputs
+
+    return plan_kept_inputs(InputCache(cache.folder, bundle.spec, cache.limit_bytes), images)
 
 
 def _refuse_misuse(bundle: Bundle, pending: pl.DataFrame, *, force: bool) -> None:
@@ -174,6 +215,8 @@ def _commit(
         for table in ("scores", "score_failures", "corrected_scores"):
             warehouse.delete(table, keys)
         if facts:
+            from spinescore.shell.pixels.pixel_facts import store_pixel_facts
+
             store_pixel_facts(warehouse, facts, run_id)
         if touched:
             warehouse.execute("score/touch", incoming=pl.DataFrame(touched))

@@ -39,6 +39,16 @@ def score(
     ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Try images again that failed before.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Decoding processes; 0 is one per core.")] = 0,
+    image_cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep preprocessed images there: another model with the same preprocessing decodes nothing.",
+        ),
+    ] = None,
+    image_cache_gb: Annotated[
+        float, typer.Option(min=0, metavar="GB", help="What the image cache may take.")
+    ] = 100.0,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster (docs/scale.md).")
     ] = "local",
@@ -64,18 +74,22 @@ def score(
 ) -> None:
     """Estimate the spine age of every indexed image that the model has not scored yet."""
     from spinescore.listener import told_elsewhere
-    from spinescore.score import ScoreRequest
+    from spinescore.score import BYTES_OF_GB, CacheRequest, ScoreRequest
     from spinescore.score import score as score_images
     from spinescore.shell.bundles import find_bundle
-    from spinescore.shell.engines import ClusterRequest
     from spinescore.shell.warehouse import open_warehouse
 
     output = Output(as_json, quiet)
     if ray_shards is not None and engine != "ray":
         raise typer.BadParameter("it goes with --engine ray", param_hint="--ray-shards")
     bundle = find_bundle(model)
-    cluster = ClusterRequest(ray_address, ray_shards) if engine == "ray" else None
-    request = ScoreRequest(bundle, device, force_demo, retry, workers, cluster)
+    cluster = None
+    if engine == "ray":
+        from spinescore.shell.engines import ClusterRequest
+
+        cluster = ClusterRequest(ray_address, ray_shards)
+    cache = None if image_cache is None else CacheRequest(image_cache, int(image_cache_gb * BYTES_OF_GB))
+    request = ScoreRequest(bundle, device, force_demo, retry, workers, cluster, cache)
     with open_warehouse(database) as warehouse:
         with (
             output.listening() as heard,

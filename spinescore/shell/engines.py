@@ -10,6 +10,7 @@ from typing import Protocol
 from spinescore.core.eligibility.rule_set import Threshold
 from spinescore.shell.backends import Backend, Device
 from spinescore.shell.bundles import Bundle
+from spinescore.shell.kept_inputs import Keeping, KeptInputs
 from spinescore.shell.pipeline import Outcome, predict
 from spinescore.shell.preparation import PendingImage, Prepared
 
@@ -80,11 +81,13 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """The pipeline of this process; see ``pipeline.predict``."""
+    """The pipeline of this process; see ``pipeline.predict``. Inputs that are kept spare the decoding."""
 
-    def __init__(self, backend: Backend, workers: int) -> None:
-        self._backend, self._workers = backend, workers
+    def __init__(self, backend: Backend, workers: int, kept: KeptInputs | None = None) -> None:
+        self._backend, self._workers, self._kept = backend, workers, kept
         self.description, self.device, self.precision = backend.description, backend.device, backend.precision
+        if kept is not None:
+            self.description += f"; {kept.description}"
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -94,7 +97,16 @@ class LocalEngine:
 
     def predict(self, images: Sequence[PendingImage], prepare: Prepare) -> Iterator[Outcome]:
         """Prepare and infer here."""
-        return predict(images, self._backend, prepare, workers=self._workers)
+        if self._kept is None:
+            return predict(images, self._backend, prepare, workers=self._workers)
+        return self._predict_kept(self._kept, Keeping(prepare, self._kept.cache))
+
+    def _predict_kept(self, kept: KeptInputs, prepare: Prepare) -> Iterator[Outcome]:
+        missed: list[PendingImage] = []
+        yield from kept.predict(self._backend, missed)
+        rest = [*kept.others, *missed]
+        if rest:
+            yield from predict(rest, self._backend, prepare, workers=self._workers)
 
     def committed(self, outcomes: Sequence[Outcome]) -> None:
         """Nothing is kept anywhere else."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -14,6 +14,21 @@ from spinescore.shell.preparation import PendingImage, Prepared, read_kept
 
 READ_AHEAD = 2 * BATCH_IMAGES
 READERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Prepares as ``prepare`` does, and keeps the inputs of images that are marked for that; picklable."""
+
+    prepare: Callable[[PendingImage], Prepared]
+    cache: InputCache
+
+    def __call__(self, image: PendingImage) -> Prepared:
+        """Prepare one image."""
+        prepared = self.prepare(image)
+        if image.keep and prepared.image is not None:
+            self.cache.write(prepared.input_sha256, prepared.image)
+        return prepared
 
 
 @dataclass(frozen=True, slots=True)

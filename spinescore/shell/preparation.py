@@ -79,11 +79,7 @@ class Prepared:
 
 
 def prepare_image(
-    image: PendingImage,
-    *,
-    spec: PreprocessingSpec,
-    thresholds: Mapping[str, Threshold],
-    cache: InputCache | None = None,
+    image: PendingImage, *, spec: PreprocessingSpec, thresholds: Mapping[str, Threshold]
 ) -> Prepared:
     """Decode, measure and preprocess one file; a file that cannot be is a reason, not an exception."""
     started = time.perf_counter()
@@ -102,7 +98,7 @@ def prepare_image(
     except (DecodingError, OSError) as error:
         reason, detail = _explain(error)
         return Prepared(None, reason=reason, detail=detail)
-    prepared = Prepared(
+    return Prepared(
         ready,
         decoded.pixel_sha256,
         hash_input(ready),
@@ -111,9 +107,6 @@ def prepare_image(
         quality_s=None if facts is None else measured_at - decoded_at,
         preprocess_s=time.perf_counter() - measured_at,
     )
-    if cache is not None and image.keep:
-        cache.write(prepared.input_sha256, ready)
-    return prepared
 
 
 def read_kept(image: PendingImage, cache: InputCache) -> Prepared | None:

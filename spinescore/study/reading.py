@@ -60,7 +60,10 @@ def _resolve_paths(study: Study, folder: Path) -> Study:
             }
         ),
         "model": study.model.model_copy(
-            update={"bundle": bundle if bundle == "demo" else str(resolve(Path(bundle)))}
+            update={
+                "bundle": bundle if bundle == "demo" else str(resolve(Path(bundle))),
+                "image_cache": resolve(study.model.image_cache) if study.model.image_cache else None,
+            }
         ),
     }
     written = {name: resolve(path) for name in ("summary", "log") if (path := getattr(study.run, name))}

@@ -82,6 +82,9 @@ class StudySection(Section):
         default=5, description="What counts of a shareable report are rounded to (`report --shareable`)."
     )
     synthetic: bool = Field(default=False, description="The data are made up; every page says so.")
+    group: Text | None = Field(
+        default=None, description="A group of the machine's users that may read database and report (0640)."
+    )
 
 
 class ImagesSection(Section):
@@ -113,6 +116,11 @@ class ModelSection(Section):
     )
     force_demo: bool = Field(default=False, description="Let the demonstration model score real images.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="What computes the scores.")
+    image_cache: File | None = Field(
+        default=None,
+        description="Folder to keep preprocessed images in: a second model that shares them decodes nothing.",
+    )
+    image_cache_gb: Positive = Field(default=100.0, description="What the image cache may take, 1e9 bytes.")
 
 
 class SplitSection(Section):

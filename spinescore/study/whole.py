@@ -84,10 +84,10 @@ class Study(Section):
         """Return the SHA-256 of the settings, as hex; equal settings, equal fingerprint.
 
         The report's language and what [report], [run] and [drift] say are none of them, nor what a shareable
-        one is rounded to: no result changes.
+        one is rounded to, nor who may read it: no result changes.
         """
         left_out: dict[str, set[str] | bool] = {
-            "study": {"language", "min_cell"},
+            "study": {"language", "min_cell", "group"},
             "report": True,
             "run": True,
             "drift": True,

@@ -32,11 +32,10 @@ from spinescore.core.phantom.dicom import dataset
 from spinescore.core.phantom.person import draw_people
 from spinescore.core.phantom.radiograph import render
 from spinescore.ingest import IngestRequest, ingest
-from spinescore.score import ScoreRequest, score
+from spinescore.score import CacheRequest, ScoreRequest, score
 from spinescore.shell.backends import build_network, open_backend
 from spinescore.shell.bundles import Bundle
 from spinescore.shell.indexing.remembered_rules import known_thresholds
-from spinescore.shell.input_cache import InputCache
 from spinescore.shell.preparation import PendingImage, prepare_image
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 from tests.benchmarks.bench_inference import write_untrained
@@ -116,7 +115,7 @@ def compare(folder: Path, n: int) -> None:
     again = write_untrained(folder / "another", spec, seed=1)
     open_backend(bundle, device="cpu")
     open_backend(again, device="cpu")  # both converted before anything is timed
-    cache = InputCache(folder / "cache", spec, 10 << 30)
+    cache = CacheRequest(folder / "cache", 10 << 30)
     torch.set_num_threads(CORES)
     with open_warehouse(folder / "bench.duckdb", create=True) as warehouse:
         ingest(warehouse, IngestRequest([images]))

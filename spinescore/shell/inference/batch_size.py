@@ -37,7 +37,7 @@ def find_batch_size(time_batch: Callable[[int], float], *, largest: int = LARGES
 
     Examples
     --------
-    >>> find_batch_size(lambda size: 1 + max(size, 8) / 8)
+    >>> find_batch_size(lambda size: max(size, 8) / 8)
     8
     """
     size = 1

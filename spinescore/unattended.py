@@ -20,6 +20,7 @@ from spinescore.shell.event_log import EventLog
 from spinescore.shell.private_files import write_private
 from spinescore.shell.run_commands import refuse_others_commands, run_command
 from spinescore.shell.run_status import StatusFile, utc_now
+from spinescore.shell.sharing import shared_with_group
 from spinescore.shell.snapshots import write_snapshot
 from spinescore.shell.waiting import open_when_free
 from spinescore.shell.warehouse import Warehouse
@@ -72,6 +73,7 @@ class _Run:
         self._stage, self._settings = "", RunSection()
         self._database: Path | None = None
         self._status: StatusFile | None = None
+        self._share: Callable[[], None] = lambda: None
         self._log = EventLog(request.log)
         self.account = RunAccount(
             identity={
@@ -88,12 +90,15 @@ class _Run:
         study = read_study(self._request.study_file)
         self._take(study)
         self._log.write("start")
-        with open_when_free(
-            study.study.database,
-            create=study.model.imported is None,
-            wait_minutes=self._settings.wait_minutes,
-            announce=self._listener.announce,
-        ) as warehouse:
+        with (
+            shared_with_group(study) as self._share,
+            open_when_free(
+                study.study.database,
+                create=study.model.imported is None,
+                wait_minutes=self._settings.wait_minutes,
+                announce=self._listener.announce,
+            ) as warehouse,
+        ):
             self._status = StatusFile(study.study.database, "spinescore run", study.study.title)
             self._snapshot(warehouse, stale_only=True)
             run_stages(warehouse, study, self._watching(warehouse))
@@ -182,6 +187,7 @@ class _Run:
             heard.done(summary)
             if summary.changed:
                 self._snapshot(warehouse)
+                self._share()
 
         return replace(heard, stage=stage, done=done)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
-PRIVATE = 0o600
+PRIVATE, GROUP_READS = 0o600, 0o640
 
 
 def write_private(path: Path, text: str) -> None:
-    """Put a text in the place of a file at once, mode 0600; a reader sees the old or the new one.
+    """Put a text in the place of a file at once; a reader sees the old or the new one.
+
+    Its mode is 0600; a group that may read the file it takes the place of (0640) may read it too.
 
     Raises
     ------
@@ -23,10 +26,19 @@ def write_private(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
-        staged.chmod(PRIVATE)
+        _keep_readers(staged, path)
         staged.replace(path)
     finally:
         staged.unlink(missing_ok=True)
+
+
+def _keep_readers(staged: Path, path: Path) -> None:
+    staged.chmod(PRIVATE)
+    if path.exists():
+        before = path.stat()
+        if stat.S_IMODE(before.st_mode) == GROUP_READS and before.st_uid == os.geteuid():
+            os.chown(staged, -1, before.st_gid)
+            staged.chmod(GROUP_READS)
 
 
 def append_private(path: Path, line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +52,7 @@ def write_snapshot(
 
 
 def open_to_read(database: Path, *, snapshot: bool = False) -> Reading:
-    """Open a database; its snapshot where that is asked for, or another process holds it.
+    """Open a database; its snapshot if asked for, if another process holds it, or if it may only be read.
 
     Raises
     ------
@@ -62,6 +63,8 @@ def open_to_read(database: Path, *, snapshot: bool = False) -> Reading:
     """
     if snapshot:
         return _open_snapshot(database, "as asked for")
+    if database.exists() and not os.access(database, os.W_OK) and snapshot_file(database).is_file():
+        return _open_snapshot(database, "you may read the database, but not open it to write")
     try:
         return Reading(open_warehouse(database), "")
     except DatabaseLockedError as error:

@@ -20,7 +20,7 @@ from spinescore.core.reporting.material import Material, ResultTable
 from spinescore.core.reporting.sections import build_report
 from spinescore.core.reporting.shareable_words import mark_shareable
 from spinescore.core.reporting.short_report import PAGES, shorten
-from spinescore.domain import StageSummary, read_result
+from spinescore.domain import RESULT_KEYS, StageSummary, read_result
 from spinescore.errors import AnalysisError, DisclosureError
 from spinescore.shell.catalogues import read_catalogue
 from spinescore.shell.cohorts import ModelKey
@@ -239,6 +239,7 @@ def _refuse_identifiers(folder: Path, warehouse: Warehouse, study: Study) -> Non
 
 def _write_report(folder: Path, report: Report, material: Material, results: pl.DataFrame) -> tuple[str, ...]:
     """Write everything beside the report first, then put it in place."""
+    results = results.sort(RESULT_KEYS, nulls_last=True)
     with staged(folder) as staging:
         warnings = _render_into(staging, report, material)
         results.write_parquet(staging / "results.parquet")

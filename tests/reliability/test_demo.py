@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from spinescore.domain import RESULT_KEYS
 from tests.reliability.conftest import Demo, Offline
 
 
@@ -94,6 +95,7 @@ def test_results_have_one_row_per_key(demo: Demo) -> None:
     assert results.height == len(keys) > 500
     not_values = [c for c in results.columns if c not in VALUES]
     assert results.select(not_values).is_unique().all()
+    assert results.equals(results.sort(RESULT_KEYS, nulls_last=True))
     floats = results.select(pl.selectors.float())
     assert not floats.select(pl.all().is_nan().any()).row(0).count(True)
 
@@ -166,21 +168,30 @@ def test_every_pdf_page_says_synthetic(demo: Demo) -> None:
     assert all("synthetic" in page.lower() for page in pages)
 
 
-def test_new_images_are_all_that_a_later_run_scores(demo: Demo, tmp_path: Path) -> None:
+def test_new_images_are_all_that_a_later_run_scores_and_the_results_are_the_same_to_the_byte(
+    demo: Demo, tmp_path: Path
+) -> None:
+    """Images in two goes, in other batches and by one worker, against all at once by one a core."""
     copy = tmp_path / "demo"
     shutil.copytree(demo.folder, copy)
     moved = sorted((copy / "dicom" / "vfa").glob("*.dcm"))[:3]
     for file in moved:
         file.rename(tmp_path / file.name)
-    (copy / "cohort.duckdb").unlink()
+    database = copy / "cohort.duckdb"
+    database.unlink()
+    shutil.rmtree(copy / "report")
     leave_out_pdfs(copy / "study.toml")
-    first = json.loads(demo.offline.run("run", str(copy / "study.toml"), "--json").stdout)
-    assert stage(first, "score")["counts"]["new"] == 297
+    demo.offline.run("ingest", str(copy / "dicom"), "-d", str(database), "--keep-identifiers")
+    first = json.loads(demo.offline.run("score", "-d", str(database), "--workers", "1", "--json").stdout)
+    assert first["new"] == 297
+    demo.offline.run("run", str(copy / "study.toml"), "-q")
     for file in moved:
         (tmp_path / file.name).rename(file)
     second = json.loads(demo.offline.run("run", str(copy / "study.toml"), "--json").stdout)
     assert stage(second, "score")["counts"]["new"] == 3
     assert stage(second, "analyze")["changed"] is True
+    for name in ("results.parquet", "results.json"):
+        assert (copy / "report" / name).read_bytes() == (demo.folder / "report" / name).read_bytes()
 
 
 def leave_out_pdfs(study: Path) -> None:

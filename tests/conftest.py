@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+PACKAGES = ("tests/unit/disclosure", "tests/unit/reporting")  # with fixtures for all their modules
+
 settings.register_profile("untimed", deadline=None)  # a loaded machine is no reason to fail
 settings.load_profile("untimed")
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -17,7 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module on one worker, and all that need the demo: it is made once."""
+    """Keep on one worker what shares something that is slow to make: a module, a package, the demo."""
     files = [item.nodeid.partition("::")[0] for item in items]
     of_demo = {
         file
@@ -25,7 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if file.startswith("tests/reliability/") and "demo" in getattr(item, "fixturenames", ())
     }
     for file, item in zip(files, items, strict=True):
-        item.add_marker(pytest.mark.xdist_group("demo" if file in of_demo else file))
+        package = next((name for name in PACKAGES if file.startswith(f"{name}/")), file)
+        item.add_marker(pytest.mark.xdist_group("demo" if file in of_demo else package))
 
 
 @pytest.fixture(autouse=True)

@@ -213,6 +213,8 @@ class DeviceError(SpineScoreError):
 class DeviceMemoryError(DeviceError):
     """A GPU with too little free memory for one image."""
 
+    slug = "device-memory"
+
 
 class EngineError(SpineScoreError):
     """A cluster that is not there, or whose nodes cannot score."""

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -314,7 +315,8 @@ def test_progress_has_a_rate_and_what_is_left(tmp_path: Path) -> None:
     found = read_status(tmp_path / "c.duckdb")
     assert found is not None
     assert (found.done, found.rate_per_s, found.eta_s, found.failures) == (20, 2.0, 40.0, 1)
-    assert "score 20 of 100, 2.0/s, 40 s left, 1 failed" in found.line()
+    told = datetime.fromisoformat(found.updated_at)
+    assert "score 20 of 100, 2.0/s, 40 s left, 1 failed" in found.line(told)
     assert stat.S_IMODE(status_file(tmp_path / "c.duckdb").stat().st_mode) == 0o600
 
 

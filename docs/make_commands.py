@@ -43,6 +43,7 @@ COMMANDS = (
     "runs diff",
     "trace",
     "doctor",
+    "scale",
     "backup",
     "vacuum",
     "demo",

@@ -16,6 +16,7 @@ from spinescore.cli import (
     history,
     model,
     running,
+    scale,
     schedule,
     scores,
     study,
@@ -57,7 +58,7 @@ def _root(
     """Hold the options of the bare command."""
 
 
-for group in (archive, data, running, study, training, demonstration, verify, upkeep, tracing, doctor):
+for group in (archive, data, running, study, training, demonstration, verify, upkeep, tracing, doctor, scale):
     group.register(app)
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(schedule.app, name="schedule")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
@@ -9,11 +10,9 @@ import signal
 import socket
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import pyarrow as pa
 
 from spinescore import __version__
 from spinescore.errors import EngineError, describe_fault
@@ -114,12 +113,13 @@ class RayCluster:
         self._ray = _import_ray()
         before = signal.getsignal(signal.SIGTERM)  # ray takes it for itself
         try:
-            self._ray.init(
-                address=address or OWN,
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=False,
-            )
+            with _standard_error_closed():
+                self._ray.init(
+                    address=address or OWN,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    configure_logging=False,
+                )
         except Exception as error:  # noqa: BLE001 - ConnectionError, RuntimeError, ValueError and others of ray's
             raise EngineError(
                 f"The Ray cluster at {address or 'this machine'} cannot be joined: {describe_fault(error)}.",
@@ -166,16 +166,17 @@ class RayCluster:
             return {"host": host, "problem": describe_fault(cause)}
         return answer
 
-    def score(self, calls: Sequence[pa.Table], work: NodeWork, prepare: Prepare, places: Places) -> Round:
+    def score(self, calls: Sequence[bytes], work: NodeWork, prepare: Prepare, places: Places) -> Round:
         """Start to score calls in actors; the round fills in a thread of its own."""
-        from ray.data import ActorPoolStrategy, DataContext, from_arrow
+        from ray.data import ActorPoolStrategy, DataContext, from_items
 
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = -1  # a call that is lost goes out again, from whoever asked
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")  # to go in 2.64
-            answers = from_arrow(list(calls)).map_batches(
+            rows = from_items([{"call": call} for call in calls], override_num_blocks=len(calls))
+            answers = rows.map_batches(
                 ShardScorer,
                 batch_size=None,
                 batch_format="pyarrow",
@@ -203,6 +204,20 @@ def _fill(going: Round, answers: Any) -> None:
         going.faults.append(describe_fault(getattr(error, "cause", None) or error))
     finally:
         going.done.set()
+
+
+@contextlib.contextmanager
+def _standard_error_closed() -> Iterator[None]:
+    """Keep what Ray's C++ side says of its own log level off the terminal."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _reach(address: str) -> None:
@@ -240,4 +255,5 @@ def _import_ray() -> Any:
 
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    ray._private.worker._worker_logs_enabled = False  # else news of lost nodes goes to standard output
     return ray

@@ -91,10 +91,19 @@ def look_at_node(work: NodeWork, version: str, sample: PendingImage | None) -> d
     }
 
 
-def as_call(images: Sequence[PendingImage]) -> pa.Table:
-    """Return images as one call to an actor."""
-    columns = {name: [getattr(image, name) for image in images] for name in CALL_COLUMNS.names}
-    return pa.table(columns, schema=CALL_COLUMNS)
+def as_call(images: Sequence[PendingImage]) -> bytes:
+    """Return images as one call to an actor: a stream of Arrow."""
+    columns = [[getattr(image, name) for image in images] for name in CALL_COLUMNS.names]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, CALL_COLUMNS) as stream:
+        stream.write_table(pa.table(columns, schema=CALL_COLUMNS))
+    return bytes(sink.getvalue())
+
+
+def images_of(call: bytes) -> list[PendingImage]:
+    """Return the images of a call."""
+    with pa.ipc.open_stream(call) as stream:
+        return [PendingImage(**row) for row in stream.read_all().to_pylist()]
 
 
 class ShardScorer:
@@ -104,15 +113,16 @@ class ShardScorer:
         self._work, self._prepare = work, prepare
         self._backend = open_backend(_same_bundle(work), device=work.device)
 
-    def __call__(self, call: pa.Table) -> pa.Table:
-        """Score the images of a call into shards of 128; return the shards' names, or what prevented it.
+    def __call__(self, calls: pa.Table) -> pa.Table:
+        """Score the images of calls into shards of 128; return the shards' names, and what prevented others.
 
         A fault is a value: an exception's text would go to Ray's logs.
         """
         written: list[str] = []
         fault = ""
         try:
-            written.extend(self._score([PendingImage(**row) for row in call.to_pylist()]))
+            for call in calls["call"].to_pylist():
+                written.extend(self._score(images_of(call)))
         except Exception as error:  # noqa: BLE001 - whatever it is, the driver hears of it
             described = error.message if isinstance(error, SpineScoreError) else describe_fault(error)
             fault = f"{socket.gethostname()}: {described}"

@@ -25,6 +25,8 @@ RATIO_TICKS = (0.1, 0.2, 0.33, 0.5, 0.67, 1, 1.5, 2, 3, 5, 8, 12)
 WIDEST_RATIO = 16.0
 FOREST_ROW = 14
 NAMES_WIDTH = 214
+COLUMN_GAP = 10
+LEAST_STRIPED = 12  # lines of a forest
 HAZARD_AXIS = marked("Hazard ratio per SD (log scale)")
 FOREST_HINTS = (
     ("under", marked("Group")),
@@ -113,10 +115,12 @@ def forest_figure(
     if not any(row.result is not None and row.result.value is not None for row in rows):
         return None
     height = FOREST_ROW * len(rows)
-    y = alt.Y("row:O", axis=None, scale=alt.Scale(domain=list(range(len(rows)))))
+    y = alt.Y("row:O", axis=None, scale=alt.Scale(type="band", domain=list(range(len(rows))), padding=0))
     lines = [_forest_values(i, row) for i, row in enumerate(rows)]
     _say_headings(lines)
     data = values_of(lines)
+    striped = _striped(lines)
+    stripes = values_of(striped)
     names = alt.Chart(data).encode(x=theme.fixed("x", 0), y=y, text=alt.Text("label:N"))
     heads = names.transform_filter("datum.heading").mark_text(align="left", fontWeight="bold")
     plain = names.transform_filter("!datum.heading").mark_text(align="left", dx=10, limit=NAMES_WIDTH - 10)
@@ -124,17 +128,42 @@ def forest_figure(
     ratio = _("HR (CI)") if axis is None else _("OR (CI)")
     printed = (("estimate", ratio, 92), ("p", p_head, 34 + spare), ("events", _("Events / n"), 62))
     columns = [
-        theme.layered(heads, plain, width=NAMES_WIDTH, height=height),
-        theme.layered(
-            *_forest_plot(data, lines, y, axis or _(HAZARD_AXIS)), width=196 - spare, height=height
-        ),
-        *(
-            _forest_column(data, y, name, head, width).properties(height=height)
-            for name, head, width in printed
-        ),
+        (NAMES_WIDTH, [heads, plain]),
+        (196 - spare, _forest_plot(data, lines, y, axis or _(HAZARD_AXIS))),
+        *((width, [_forest_column(data, y, name, width)]) for name, head, width in printed),
     ]
-    spec = theme.finish(theme.beside(*columns, spacing=10))
+    titles = [{}, {}, *({"title": _forest_head(head)} for name, head, width in printed)]
+    parts = [
+        theme.layered(
+            *([_stripes(stripes, y, width)] if striped else []), *layers, width=width, height=height, **title
+        )
+        for (width, layers), title in zip(columns, titles, strict=True)
+    ]
+    spec = theme.finish(theme.beside(*parts, spacing=COLUMN_GAP) | {"bounds": "flush"})
     return Figure(key=key, title=title, caption=caption, alt=alt_text, spec=spec)
+
+
+def _striped(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return every other line below a heading, of forests in which the eye could lose its line."""
+    if len(lines) < LEAST_STRIPED:
+        return []
+    striped, since_heading = [], 0
+    for line in lines:
+        since_heading = 0 if line["heading"] else since_heading + 1
+        if since_heading and since_heading % 2 == 0:
+            striped.append({"row": line["row"]})
+    return striped
+
+
+def _stripes(stripes: Any, y: Any, width: int) -> Any:
+    """Draw stripes behind a column, as far as its neighbours' own."""
+    import altair as alt
+
+    return (
+        alt.Chart(stripes)
+        .mark_rect(color=theme.STRIPE, opacity=1)
+        .encode(x=theme.fixed("x", -COLUMN_GAP / 2), x2=theme.fixed("x2", width + COLUMN_GAP / 2), y=y)
+    )
 
 
 def _forest_values(i: int, row: ForestRow) -> dict[str, Any]:
@@ -155,14 +184,16 @@ def _forest_values(i: int, row: ForestRow) -> dict[str, Any]:
     }
 
 
-def _forest_column(data: Any, y: Any, name: str, head: str, width: int) -> Any:
+def _forest_column(data: Any, y: Any, name: str, width: int) -> Any:
     import altair as alt
 
-    title = alt.TitleParams(
-        text=head, anchor="end", fontSize=theme.SMALL, fontWeight="normal", color=theme.MUTED, offset=4
-    )
-    text = alt.Chart(data, title=title).mark_text(align="right", fontSize=theme.SMALL, color=theme.INK)
-    return text.encode(x=theme.fixed("x", width), y=y, text=alt.Text(f"{name}:N")).properties(width=width)
+    text = alt.Chart(data).mark_text(align="right", fontSize=theme.SMALL, color=theme.INK)
+    return text.encode(x=theme.fixed("x", width), y=y, text=alt.Text(f"{name}:N"))
+
+
+def _forest_head(head: str) -> dict[str, Any]:
+    small = {"fontSize": theme.SMALL, "fontWeight": "normal", "color": theme.MUTED}
+    return {"text": head, "anchor": "end", "offset": 4, **small}
 
 
 def _forest_plot(data: Any, lines: Sequence[dict[str, Any]], y: Any, axis: str) -> list[Any]:

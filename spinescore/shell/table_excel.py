@@ -8,7 +8,7 @@ from pathlib import Path
 import fastexcel
 import polars as pl
 
-from spinescore.errors import TableError
+from spinescore.errors import TableError, describe_fault
 from spinescore.shell.table_formats import OLE, FoundTable, named_columns
 from spinescore.shell.workers import WorkerFailure, map_supervised
 from spinescore.study import TableLayout
@@ -70,7 +70,7 @@ def _read(path: Path, layout: TableLayout) -> FoundTable:
 
 
 def _unreadable(path: Path, error: BaseException | str) -> TableError:
-    reason = str(error).splitlines()[0]
+    reason = error if isinstance(error, str) else describe_fault(error)
     return TableError(f"{path} cannot be read as Excel: {reason}.", "Save it again as .xlsx.")
 
 

@@ -12,7 +12,7 @@ import polars as pl
 import pyreadstat
 
 from spinescore.core.table_values import as_text
-from spinescore.errors import TableError
+from spinescore.errors import TableError, describe_fault
 from spinescore.shell.table_formats import FoundTable
 from spinescore.shell.table_text import LIKELY_ENCODINGS
 from spinescore.study import TableLayout
@@ -114,9 +114,9 @@ def _read(
         IndexError,
         TypeError,  # pyreadstat's own, over a variable without a name
     ) as error:
-        reason = str(error).splitlines()[0]
-        if "encoding" in reason:
+        if "encoding" in str(error):
             raise _unsaid(path) from None
+        reason = describe_fault(error)
         raise TableError(f"{path} cannot be read as {table_format}: {reason}.", "Check the file.") from None
 
 

@@ -193,8 +193,8 @@ def _parse(text: str, delimiter: str, header_row: int, path: Path) -> pl.DataFra
                 raise _ragged(text, delimiter, header_row, path)
             columns = dict(zip(names, zip(*chunk, strict=True), strict=True))
             frames.append(pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String)))
-    except csv.Error as error:
-        raise _broken(text, delimiter, header_row, path, error) from None
+    except csv.Error:
+        raise _broken(text, delimiter, header_row, path) from None
     if not frames:
         raise TableError(f"{path} has a header and no rows.", "Check `subjects.file` in the study file.")
     rows = pl.concat(frames)
@@ -240,7 +240,7 @@ def _ragged(text: str, delimiter: str, header_row: int, path: Path) -> TableErro
     )
 
 
-def _broken(text: str, delimiter: str, header_row: int, path: Path, error: csv.Error) -> TableError:
+def _broken(text: str, delimiter: str, header_row: int, path: Path) -> TableError:
     line = header_row
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -249,6 +249,6 @@ def _broken(text: str, delimiter: str, header_row: int, path: Path, error: csv.E
     except csv.Error:
         pass
     return TableError(
-        f"{path} cannot be read from line {line} on: {error}.",
+        f"{path} cannot be read from line {line} on.",
         "Look for a quotation mark that is not closed, or is not doubled inside quotes.",
     )

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow
 import pyarrow.parquet
 
-from spinescore.errors import TableError
+from spinescore.errors import TableError, describe_fault
 from spinescore.shell.table_formats import SPOKEN_FORMATS, FoundTable, format_of
 from spinescore.study import TableLayout
 
@@ -81,7 +81,7 @@ def _read_parquet(path: Path) -> FoundTable:
         table.validate(full=True)
         rows = pl.DataFrame(pl.from_arrow(table))
     except PARQUET_ERRORS as error:
-        reason = str(error).splitlines()[0]
+        reason = describe_fault(error)
         raise TableError(f"{path} cannot be read as Parquet: {reason}.", "Check the file.") from None
     if rows.is_empty():
         raise TableError(f"{path} has no rows.", "Check `subjects.file` in the study file.")

@@ -116,6 +116,12 @@ def stage_line(stage: StageSummary) -> str:
     return "\n".join([f"{stage.stage:<10} {mark}  {stage.message}", *warnings])
 
 
+def report_line(folder: Path, name: str) -> str:
+    """Say where a report lies, its PDF if it has one."""
+    pdf = f" and {name}.pdf" if (folder / f"{name}.pdf").exists() else ""
+    return f"Report: {folder / f'{name}.html'}{pdf}"
+
+
 def fail(error: SpineScoreError) -> int:
     """Print an error as one line with its next step, on standard error; return the exit status."""
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from spinescore.cli.console import Json, Output, Quiet, fail
+from spinescore.cli.console import Json, Output, Quiet, fail, report_line
 from spinescore.cli.study import StudyFile
 from spinescore.errors import SpineScoreError
 
@@ -74,8 +74,7 @@ def run(
     else:
         if not account.changed:
             output.say("Nothing has changed since the last run; nothing was done.")
-        folder = Path(account.identity["report"])
-        output.say(f"Report: {folder / 'report.html'} and report.pdf")
+        output.say(report_line(Path(account.identity["report"]), "report"))
         for line in drift_lines(account.drift):
             output.say(f"drift: {line}")
     for warning in account.warnings:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spinescore.cli.console import EXIT_PARTIAL, Json, Output, Quiet, stage_line
+from spinescore.cli.console import EXIT_PARTIAL, Json, Output, Quiet, report_line, stage_line
 
 if TYPE_CHECKING:
     from spinescore.run import RunSummary
@@ -123,10 +123,8 @@ def read(study_file: Path) -> Study:
 
 
 def _finish(output: Output, study: Study, summary: RunSummary, folder: Path | None = None) -> None:
-    if folder is None:
-        output.say(f"Report: {study.study.output / 'report.html'} and report.pdf")
-    else:
-        output.say(f"Report: {folder / 'shareable-report.html'} and shareable-report.pdf")
+    name = "report" if folder is None else "shareable-report"
+    output.say(report_line(folder or study.study.output, name))
     output.emit(
         {
             "changed": summary.changed,

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from spinescore.core.network.age_distribution import expectation, round_age, var
 from spinescore.domain import StageSummary
 from spinescore.errors import IntendedUseError
 from spinescore.shell.bundles import Bundle
+from spinescore.shell.inference.tuning import Tuning
 from spinescore.shell.warehouse import Warehouse
 
 if TYPE_CHECKING:  # a run that finds nothing new needs none of these
@@ -50,6 +51,7 @@ class ScoreRequest:
     workers: int = 0  # 0: one per core
     cluster: ClusterRequest | None = None  # None: this machine
     cache: CacheRequest | None = None  # of this machine
+    tuning: Tuning = field(default_factory=Tuning)  # of this machine's backend
 
 
 def score(
@@ -102,7 +104,7 @@ def _score_pending(
     bundle = request.bundle
     images = [PendingImage(*row) for row in pending.drop("synthetic").iter_rows()]
     with (
-        _open_engine(warehouse, request, images) as engine,
+        _open_engine(warehouse, request, images, announce) as engine,
         warehouse.run(
             "score", {"device": engine.device, "bundle": bundle.name}, model_id=bundle.model_id
         ) as run,
@@ -117,24 +119,29 @@ def _score_pending(
             run.add(scored=len(batch) - n_failed, failed=n_failed)
             progress(len(batch), len(images))
 
-        prepare = partial(prepare_image, spec=bundle.spec, thresholds=known_thresholds(warehouse))
+        prepare = partial(
+            prepare_image,
+            spec=bundle.spec,
+            thresholds=known_thresholds(warehouse),
+            leave_raw=engine.takes_raw,
+        )
         _commit_as_they_come(engine.predict(images, prepare), commit, clock=time.monotonic)
         flag_images(warehouse)
         run.outcome = "partial" if run.counts["failed"] else "done"
     return run.counts["failed"]
 
 
-def _open_engine(warehouse: Warehouse, request: ScoreRequest, images: Sequence[PendingImage]) -> Engine:
-    from spinescore.shell.backends import open_backend
-    from spinescore.shell.engines import EngineRequest, LocalEngine
+def _open_engine(
+    warehouse: Warehouse,
+    request: ScoreRequest,
+    images: Sequence[PendingImage],
+    announce: Callable[[str], None],
+) -> Engine:
+    from spinescore.shell.engines import EngineRequest
     from spinescore.shell.indexing.remembered_rules import known_thresholds
 
     if request.cluster is None:
-        return LocalEngine(
-            open_backend(request.bundle, device=request.device),
-            request.workers or os.cpu_count() or 1,
-            None if request.cache is None else _plan_cache(request.bundle, request.cache, images),
-        )
+        return _open_local_engine(request, images, announce)
     from spinescore.shell.ray_engine import RayEngine
 
     return RayEngine(
@@ -148,6 +155,22 @@ def _open_engine(warehouse: Warehouse, request: ScoreRequest, images: Sequence[P
         ),
         request.cluster,
     )
+
+
+def _open_local_engine(
+    request: ScoreRequest, images: Sequence[PendingImage], announce: Callable[[str], None]
+) -> Engine:
+    from spinescore.shell.backends import RawBackend, open_backend
+    from spinescore.shell.engines import LocalEngine
+
+    tuning = request.tuning
+    backend = open_backend(request.bundle, device=request.device, tuning=tuning, announce=announce)
+    takes_raw = tuning.preprocess_on_device and request.cache is None and isinstance(backend, RawBackend)
+    if tuning.preprocess_on_device and not takes_raw:
+        why = "the image cache keeps prepared images" if request.cache else "OpenVINO takes prepared images"
+        announce(f"preprocessing stays with the decoding processes: {why}")
+    kept = None if request.cache is None else _plan_cache(request.bundle, request.cache, images)
+    return LocalEngine(backend, request.workers or os.cpu_count() or 1, kept, takes_raw=takes_raw)
 
 
 def _plan_cache(bundle: Bundle, cache: CacheRequest, images: Sequence[PendingImage]) -> KeptInputs:
@@ -208,7 +231,11 @@ def _commit(
         elif outcome.distribution is None:
             touched.append(row)
         else:
-            kind = {"kind": image.kind, "device": engine.device, "precision": engine.precision}
+            kind = {
+                "kind": image.kind,
+                "device": outcome.device or engine.device,
+                "precision": outcome.precision or engine.precision,
+            }
             scores.append(row | kind | _traces(outcome) | _age(outcome.distribution, bundle.first_age))
     keys = pl.DataFrame([{k: r[k] for k in KEY} for r in scores + failures], KEY_COLUMNS)
     with warehouse.transaction():

@@ -32,7 +32,24 @@ def score(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Bundle folder or zip; `demo` is the shipped one.")
     ] = "demo",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda (every GPU) or cuda:0 (that one); see docs/devices.md.")
+    ] = "auto",
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images at once on a device; found by trying on a GPU, 4 on the processor."),
+    ] = None,
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16", "auto"],
+        typer.Option(help="A reduced one is tried on the model, and refused where it moves ages too far."),
+    ] = "fp32",
+    precision_limit: Annotated[
+        float, typer.Option(min=0, metavar="YEARS", help="How far reduced precision may move an age.")
+    ] = 0.05,
+    preprocess: Annotated[
+        Literal["host", "device"],
+        typer.Option(help="Where images are preprocessed: in the decoding processes, or on the GPU."),
+    ] = "host",
     force_demo: Annotated[
         bool,
         typer.Option("--force-demo-on-real-images", help="Let the demonstration model score real images."),
@@ -77,19 +94,25 @@ def score(
     from spinescore.score import BYTES_OF_GB, CacheRequest, ScoreRequest
     from spinescore.score import score as score_images
     from spinescore.shell.bundles import find_bundle
+    from spinescore.shell.inference.tuning import Tuning
     from spinescore.shell.warehouse import open_warehouse
 
     output = Output(as_json, quiet)
     if ray_shards is not None and engine != "ray":
         raise typer.BadParameter("it goes with --engine ray", param_hint="--ray-shards")
     bundle = find_bundle(model)
+    tuning = Tuning(batch_size, precision, precision_limit, preprocess == "device")
     cluster = None
     if engine == "ray":
         from spinescore.shell.engines import ClusterRequest
 
+        if tuning != Tuning():
+            raise typer.BadParameter(
+                "--batch-size, --precision and --preprocess are of the local engine", param_hint="--engine"
+            )
         cluster = ClusterRequest(ray_address, ray_shards)
     cache = None if image_cache is None else CacheRequest(image_cache, int(image_cache_gb * BYTES_OF_GB))
-    request = ScoreRequest(bundle, device, force_demo, retry, workers, cluster, cache)
+    request = ScoreRequest(bundle, device, force_demo, retry, workers, cluster, cache, tuning)
     with open_warehouse(database) as warehouse:
         with (
             output.listening() as heard,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -18,7 +17,6 @@ from spinescore.core.imaging.raw_image import RawImage
 from spinescore.errors import DeviceError, DeviceMemoryError
 from spinescore.shell.bundles import Bundle
 from spinescore.shell.inference.precision import (
-    MOST_MOVED_YEARS,
     Precision,
     draw_probes,
     measure_once,
@@ -26,6 +24,7 @@ from spinescore.shell.inference.precision import (
     years_moved,
 )
 from spinescore.shell.inference.raw_answer import RawAnswer
+from spinescore.shell.inference.tuning import Tuning
 
 Device = Literal["cpu", "cuda"]
 Images = NDArray[np.float32]
@@ -68,32 +67,14 @@ class RawBackend(Protocol):
         """Return what became of each image, in order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """Where and how to run a network.
-
-    Parameters
-    ----------
-    device : str
-        ``auto``, ``cpu``, ``cuda`` (every device there is) or ``cuda:N``.
-    batch_size : int, optional
-        Images at once on each device; if left out, 4 on the CPU and on CUDA what was found by trying.
-    precision : {"fp32", "fp16", "bf16", "auto"}
-        Reduced ones only if they move no probe's age by more than the limit.
-    precision_limit_years : float
-    """
-
-    device: str = "auto"
-    batch_size: int | None = None
-    precision: str = "fp32"
-    precision_limit_years: float = MOST_MOVED_YEARS
+DEFAULT = Tuning()
 
 
 def open_backend(
     bundle: Bundle,
     *,
     device: str = "auto",
-    placement: Placement | None = None,
+    tuning: Tuning = DEFAULT,
     announce: Callable[[str], None] = lambda _: None,
 ) -> Backend:
     """Load a bundle's network where it runs best.
@@ -103,8 +84,8 @@ def open_backend(
     bundle : Bundle
         Checked already.
     device : str
-        As in a placement, for callers who leave the rest as it is.
-    placement : Placement, optional
+        ``auto``, ``cpu``, ``cuda`` (every device there is) or ``cuda:N``.
+    tuning : Tuning
     announce : callable
         Called with one line about each thing worth knowing: why this device, a network that is converted, a
         precision that is refused, memory that ran out.
@@ -116,15 +97,14 @@ def open_backend(
     BundleError
         If the weights do not fit the network.
     """
-    placement = placement or Placement(device=device)
-    places, why = _choose_places(placement.device)
+    places, why = _choose_places(device)
     if not places:
-        return _open_on_cpu(bundle, placement, announce, why)
+        return _open_on_cpu(bundle, tuning, announce, why)
     try:
-        return _open_on_cuda(bundle, places, placement, announce)
+        return _open_on_cuda(bundle, places, tuning, announce)
     except DeviceMemoryError as error:
         announce(f"{error.message} Going on with the CPU.")
-        return _open_on_cpu(bundle, placement, announce)
+        return _open_on_cpu(bundle, tuning, announce)
 
 
 def _choose_places(device: str) -> tuple[list[str], str]:
@@ -163,27 +143,25 @@ def has_cuda() -> bool:
     return count_cuda()[0] > 0
 
 
-def _open_on_cpu(
-    bundle: Bundle, placement: Placement, announce: Callable[[str], None], why: str = ""
-) -> Backend:
+def _open_on_cpu(bundle: Bundle, tuning: Tuning, announce: Callable[[str], None], why: str = "") -> Backend:
     if importlib.util.find_spec("openvino") is None:
         from spinescore.shell.inference.torch_backend import TorchBackend
 
         announce("OpenVINO is not installed: torch on the CPU, several times slower")
-        _settle(bundle, placement, (), lambda _: None, announce)
-        return TorchBackend(bundle, "cpu", placement.batch_size, announce=announce)
+        _settle(bundle, tuning, (), lambda _: None, announce)
+        return TorchBackend(bundle, "cpu", tuning.batch_size, announce=announce)
     from spinescore.shell.inference.openvino_backend import BATCH_SIZE, OpenVinoBackend, reduced_precisions
 
     def open_in(precision: Precision) -> OpenVinoBackend:
-        size = placement.batch_size or BATCH_SIZE
+        size = tuning.batch_size or BATCH_SIZE
         return OpenVinoBackend(bundle, size, precision=precision, why=why, announce=announce)
 
-    offered = () if placement.precision == "fp32" else reduced_precisions()
-    return open_in(_settle(bundle, placement, offered, open_in, announce))
+    offered = () if tuning.precision == "fp32" else reduced_precisions()
+    return open_in(_settle(bundle, tuning, offered, open_in, announce))
 
 
 def _open_on_cuda(
-    bundle: Bundle, places: Sequence[str], placement: Placement, announce: Callable[[str], None]
+    bundle: Bundle, places: Sequence[str], tuning: Tuning, announce: Callable[[str], None]
 ) -> Backend:
     from spinescore.shell.inference.device_team import DeviceTeam
     from spinescore.shell.inference.torch_backend import TorchBackend
@@ -191,23 +169,23 @@ def _open_on_cuda(
     def probe(precision: Precision) -> TorchBackend:
         return TorchBackend(bundle, places[0], 1, precision=precision)
 
-    precision = _settle(bundle, placement, CUDA_PRECISIONS, probe, announce)
+    precision = _settle(bundle, tuning, CUDA_PRECISIONS, probe, announce)
     members = [
-        TorchBackend(bundle, place, placement.batch_size, precision=precision, announce=announce)
+        TorchBackend(bundle, place, tuning.batch_size, precision=precision, announce=announce)
         for place in places
     ]
     return DeviceTeam(
         members,
         spec=bundle.spec,
         temperature=np.float32(bundle.temperature),
-        open_behind=lambda: _open_on_cpu(bundle, Placement(device="cpu"), announce),
+        open_behind=lambda: _open_on_cpu(bundle, DEFAULT, announce),
         announce=announce,
     )
 
 
 def _settle(
     bundle: Bundle,
-    placement: Placement,
+    tuning: Tuning,
     offered: Sequence[Precision],
     open_in: Callable[[Precision], Any],
     announce: Callable[[str], None],
@@ -226,9 +204,9 @@ def _settle(
         return measure_once(f"moved|{bundle.model_id}|{where}|{precision}", moved)
 
     return settle_precision(
-        placement.precision,
+        tuning.precision,
         offered,
         measure,
-        limit_years=placement.precision_limit_years,
+        limit_years=tuning.precision_limit_years,
         announce=announce,
     )

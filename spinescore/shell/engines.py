@@ -66,6 +66,7 @@ class Engine(Protocol):
     description: str
     device: Device
     precision: str
+    takes_raw: bool  # decoded images, which the network's device preprocesses
 
     def __enter__(self) -> Engine:
         """Return itself."""
@@ -83,8 +84,11 @@ class Engine(Protocol):
 class LocalEngine:
     """The pipeline of this process; see ``pipeline.predict``. Inputs that are kept spare the decoding."""
 
-    def __init__(self, backend: Backend, workers: int, kept: KeptInputs | None = None) -> None:
+    def __init__(
+        self, backend: Backend, workers: int, kept: KeptInputs | None = None, *, takes_raw: bool = False
+    ) -> None:
         self._backend, self._workers, self._kept = backend, workers, kept
+        self.takes_raw = takes_raw
         self.description, self.device, self.precision = backend.description, backend.device, backend.precision
         if kept is not None:
             self.description += f"; {kept.description}"

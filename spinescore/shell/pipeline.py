@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spinescore.shell.backends import Backend
+from spinescore.shell.backends import Backend, RawBackend
 from spinescore.shell.preparation import PendingImage, Prepared
 from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
 
@@ -34,12 +34,16 @@ class Outcome:
         what it saw before.
     forward_s : float or None
         The image's share of its batch's time in the network, seconds.
+    device, precision : str or None
+        What answered, where that may change within a run.
     """
 
     image: PendingImage
     prepared: Prepared
     distribution: NDArray[np.float32] | None = None
     forward_s: float | None = None
+    device: str | None = None
+    precision: str | None = None
 
     @property
     def failed(self) -> bool:
@@ -71,15 +75,18 @@ def predict(
         images,
         workers=workers,
         timeout_s=IMAGE_TIMEOUT_S,
-        ahead=max(BATCH_IMAGES, 2 * workers),
+        ahead=max(backend.batch_images, 2 * workers),
         memory_limit_bytes=DECODER_MEMORY_BYTES,
     )
-    for chunk in in_chunks(prepared, BATCH_IMAGES):
+    for chunk in in_chunks(prepared, backend.batch_images):
         yield from infer([(image, _as_prepared(result)) for image, result in chunk], backend)
 
 
 def infer(batch: Sequence[tuple[PendingImage, Prepared]], backend: Backend) -> Iterator[Outcome]:
-    """Run one batch of prepared images through the network."""
+    """Run one batch of prepared images, or of raw ones, through the network."""
+    if any(prepared.raw is not None for _, prepared in batch):
+        yield from _infer_raw(batch, backend)
+        return
     ready = [p.image for image, p in batch if p.image is not None and not _is_known(image, p)]
     began = time.perf_counter()
     distributions = iter(backend.predict(np.stack(ready)[:, None]) if ready else ())
@@ -88,7 +95,28 @@ def infer(batch: Sequence[tuple[PendingImage, Prepared]], backend: Backend) -> I
         if prepared.image is None or _is_known(image, prepared):
             yield Outcome(image, prepared)
         else:
-            yield Outcome(image, prepared, next(distributions), share_s)
+            yield Outcome(image, prepared, next(distributions), share_s, backend.device, backend.precision)
+
+
+def _infer_raw(batch: Sequence[tuple[PendingImage, Prepared]], backend: Backend) -> Iterator[Outcome]:
+    """Let the backend preprocess what is raw; an image it finds nothing in failed as in a worker."""
+    assert isinstance(backend, RawBackend)
+    raw = [prepared.raw for _, prepared in batch if prepared.raw is not None]
+    began = time.perf_counter()
+    answers = iter(backend.predict_raw(raw))
+    share_s = (time.perf_counter() - began) / len(raw)
+    for image, prepared in batch:
+        if prepared.raw is None:
+            yield Outcome(image, prepared)
+            continue
+        answer = next(answers)
+        if answer.reason:
+            yield Outcome(image, Prepared(None, reason=answer.reason, detail=answer.detail))
+            continue
+        seen = replace(prepared, raw=None, input_sha256=answer.input_sha256)
+        touched = image.scored_input_sha256 == answer.input_sha256
+        distribution = None if touched else answer.distribution
+        yield Outcome(image, seen, distribution, share_s, backend.device, backend.precision)
 
 
 def _is_known(image: PendingImage, prepared: Prepared) -> bool:

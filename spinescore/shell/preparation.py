@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from spinescore.core.eligibility.rule_set import Threshold
 from spinescore.core.imaging.perturbation import Perturbation, perturb
 from spinescore.core.imaging.preprocessing import PreprocessingSpec, preprocess
+from spinescore.core.imaging.raw_image import RawImage
 from spinescore.domain import Kind
 from spinescore.errors import DecodingError
 from spinescore.shell.archive.locations import open_location, stat_location
@@ -65,6 +65,8 @@ class Prepared:
         Why there is no image.
     decode_s, quality_s, preprocess_s : float or None
         Wall clock of each stage, seconds; None where it was spared.
+    raw : RawImage or None
+        In the place of ``image`` and its hash, where the network's device preprocesses.
     """
 
     image: NDArray[np.float32] | None
@@ -76,36 +78,40 @@ class Prepared:
     decode_s: float | None = None
     quality_s: float | None = None
     preprocess_s: float | None = None
+    raw: RawImage | None = None
 
 
 def prepare_image(
-    image: PendingImage, *, spec: PreprocessingSpec, thresholds: Mapping[str, Threshold]
+    image: PendingImage,
+    *,
+    spec: PreprocessingSpec,
+    thresholds: Mapping[str, Threshold],
+    leave_raw: bool = False,
 ) -> Prepared:
-    """Decode, measure and preprocess one file; a file that cannot be is a reason, not an exception."""
+    """Decode, measure and preprocess one file; a file that cannot be is a reason, not an exception.
+
+    With ``leave_raw`` the pixels come back decoded, for a device that preprocesses.
+    """
     started = time.perf_counter()
     try:
         decoded = _decode_unchanged(image)
         decoded_at = time.perf_counter()
         facts = None if image.has_facts else facts_of(decoded, image, thresholds=thresholds)
         measured_at = time.perf_counter()
-        ready: NDArray[Any] = preprocess(
-            decoded.pixels,
-            kind=image.kind,
-            photometric=decoded.photometric,
-            spec=spec,
-            padding_value=decoded.padding_value,
-        )
+        raw = RawImage(decoded.pixels, image.kind, decoded.photometric, decoded.padding_value)
+        ready = None if leave_raw else raw.preprocess(spec)
     except (DecodingError, OSError) as error:
         reason, detail = _explain(error)
         return Prepared(None, reason=reason, detail=detail)
     return Prepared(
         ready,
         decoded.pixel_sha256,
-        hash_input(ready),
+        "" if ready is None else hash_input(ready),
         facts,
         decode_s=decoded_at - started,
         quality_s=None if facts is None else measured_at - decoded_at,
-        preprocess_s=time.perf_counter() - measured_at,
+        preprocess_s=None if ready is None else time.perf_counter() - measured_at,
+        raw=raw if ready is None else None,
     )
 
 

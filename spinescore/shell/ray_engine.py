@@ -42,12 +42,15 @@ class RayEngine:
         If there is no cluster, or a node cannot do what the others do; each such node is named.
     """
 
+    takes_raw = False
+
     def __init__(self, request: EngineRequest, cluster: ClusterRequest) -> None:
         self._request = request
         self._base = _shards_of(request.database, cluster.shards)
-        self._base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder = self._base
         self._cluster = RayCluster(cluster.address)
         try:
+            self._base.mkdir(parents=True, exist_ok=True, mode=0o700)
             device = self._choose_device()
             self._work = NodeWork(
                 bundle=_name_of(request.bundle.path),
@@ -61,7 +64,7 @@ class RayEngine:
             self._folder = self._base / self._key()
             self._folder.mkdir(exist_ok=True, mode=0o700)
         except BaseException:
-            self._cluster.close()
+            self.__exit__()
             raise
         self._work = replace(self._work, shards=str(self._folder))
         self._seen: set[str] = set()

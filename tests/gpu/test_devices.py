@@ -19,9 +19,9 @@ from spinescore.shell.inference.batch_size import find_batch_size
 from spinescore.shell.inference.cache_place import recall, remember
 from spinescore.shell.inference.device_team import DeviceTeam
 from spinescore.shell.inference.forward import choose_forward
-from spinescore.shell.inference.raw_answer import hash_input
 from spinescore.shell.inference.torch_backend import TorchBackend
 from spinescore.shell.inference.torch_network import build_network
+from spinescore.shell.input_cache import hash_input
 from tests.unit.untrained_bundle import SPEC, draw_images, write_untrained
 
 N_CUDA, ABSENT = count_cuda()

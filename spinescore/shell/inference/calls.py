@@ -15,7 +15,8 @@ from spinescore.core.imaging.preprocessing import FloatImage, PreprocessingSpec
 from spinescore.core.imaging.raw_image import RawImage
 from spinescore.errors import DecodingError
 from spinescore.shell.inference.lane import Slot
-from spinescore.shell.inference.raw_answer import RawAnswer, hash_input, prepare_or_refuse, soften
+from spinescore.shell.inference.raw_answer import RawAnswer, prepare_or_refuse, soften
+from spinescore.shell.input_cache import hash_input
 
 N_HASHERS = 2
 

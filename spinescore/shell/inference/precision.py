@@ -16,7 +16,6 @@ from spinescore.shell.inference.cache_place import recall, remember
 
 Precision = Literal["fp32", "fp16", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
-MOST_MOVED_YEARS = 0.05
 N_PROBES = 8
 PROBE_SEED = 20_080
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ from spinescore.core.imaging.preprocessing import FloatImage, PreprocessingSpec
 from spinescore.core.imaging.raw_image import RawImage
 from spinescore.core.network.age_distribution import softmax
 from spinescore.errors import DecodingError
+from spinescore.shell.input_cache import hash_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,6 @@ class RawAnswer:
 def soften(logits: NDArray[np.float32], temperature: np.float32) -> NDArray[np.float32]:
     """Return the probabilities (N, K) of logits."""
     return softmax(logits / temperature)
-
-
-def hash_input(canvas: NDArray[Any]) -> str:
-    """Return the SHA-256 of a network's input."""
-    return hashlib.sha256(np.ascontiguousarray(canvas).data).hexdigest()
 
 
 def prepare_or_refuse(raw: RawImage, spec: PreprocessingSpec) -> tuple[FloatImage | None, RawAnswer]:

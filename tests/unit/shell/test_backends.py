@@ -16,12 +16,13 @@ import pytest
 from spinescore.core.network.age_distribution import expectation
 from spinescore.errors import BundleError, DeviceError, DeviceMemoryError
 from spinescore.shell import backends
-from spinescore.shell.backends import Placement, open_backend
+from spinescore.shell.backends import open_backend
 from spinescore.shell.bundles import Bundle, load_bundle
 from spinescore.shell.inference import openvino_backend
 from spinescore.shell.inference.network_cache import MOST_KEPT, find_network, network_folder, store_network
 from spinescore.shell.inference.openvino_backend import OpenVinoBackend, import_openvino
 from spinescore.shell.inference.torch_backend import TorchBackend
+from spinescore.shell.inference.tuning import Tuning
 from tests.unit.untrained_bundle import IMAGES, write_untrained
 
 SCORE = """
@@ -85,7 +86,7 @@ def test_openvino_and_torch_agree_to_a_thousandth_of_a_year(bundle: Bundle) -> N
 
 def test_the_batch_size_does_not_matter(bundle: Bundle) -> None:
     one, many = (
-        open_backend(bundle, placement=Placement(device="cpu", batch_size=n)).predict(IMAGES) for n in (1, 5)
+        open_backend(bundle, device="cpu", tuning=Tuning(batch_size=n)).predict(IMAGES) for n in (1, 5)
     )
     assert np.abs(one - many).max() < 1e-5
 
@@ -272,7 +273,7 @@ def test_without_openvino_torch_runs_on_the_cpu_and_says_what_that_costs(
 ) -> None:
     monkeypatch.setattr(backends.importlib.util, "find_spec", lambda _: None)
     said: list[str] = []
-    backend = open_backend(bundle, placement=Placement(device="cpu", precision="bf16"), announce=said.append)
+    backend = open_backend(bundle, device="cpu", tuning=Tuning(precision="bf16"), announce=said.append)
     assert isinstance(backend, TorchBackend)
     assert said == [
         "OpenVINO is not installed: torch on the CPU, several times slower",
@@ -289,8 +290,8 @@ def test_reduced_precision_on_the_cpu_is_measured_on_the_bundle(
     monkeypatch.setattr("spinescore.shell.inference.openvino_backend.reduced_precisions", lambda: ["bf16"])
     monkeypatch.setattr(backends, "years_moved", lambda exact, reduced, first_age: 0.5)
     said: list[str] = []
-    placement = Placement(device="cpu", precision="bf16", precision_limit_years=limit_years)
-    backend = open_backend(bundle, placement=placement, announce=said.append)
+    tuning = Tuning(precision="bf16", precision_limit_years=limit_years)
+    backend = open_backend(bundle, device="cpu", tuning=tuning, announce=said.append)
     assert backend.precision == taken
     assert said[0].startswith("bf16 moves the ages of 8 phantoms by up to 0.500 years")
     measured = json.loads((Path(os.environ["SPINESCORE_HOME"]) / "cache" / "measured.json").read_text())

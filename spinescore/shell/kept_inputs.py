@@ -53,7 +53,7 @@ class KeptInputs:
 
     def predict(self, backend: Backend, missed: list[PendingImage]) -> Iterator[Outcome]:
         """Infer what was found; what has gone since, or whose file has changed, is added to ``missed``."""
-        for chunk in in_chunks(self._ready(missed), BATCH_IMAGES):
+        for chunk in in_chunks(self._ready(missed), backend.batch_images):
             yield from infer(chunk, backend)
 
     def _ready(self, missed: list[PendingImage]) -> Iterator[tuple[PendingImage, Prepared]]:

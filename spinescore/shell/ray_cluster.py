@@ -121,8 +121,9 @@ class RayCluster:
                     configure_logging=False,
                 )
         except Exception as error:  # noqa: BLE001 - ConnectionError, RuntimeError, ValueError and others of ray's
+            fault = describe_fault(error).rstrip(".")
             raise EngineError(
-                f"The Ray cluster at {address or 'this machine'} cannot be joined: {describe_fault(error)}.",
+                f"The Ray cluster at {address or 'this machine'} cannot be joined: {fault}.",
                 "Is this machine one of its nodes (`ray status` tells), with the same Python and ray?",
             ) from None
         finally:

@@ -142,9 +142,17 @@ class RayEngine:
         return {path.name for path in self._folder.glob(f"*{SUFFIX}")}
 
     def _choose_device(self) -> Device:
-        if self._request.device == "auto":
-            return "cuda" if any(_resources(node).get("GPU") for node in self._cluster.nodes()) else "cpu"
-        return "cuda" if self._request.device == "cuda" else "cpu"
+        match self._request.device:
+            case "cpu" | "cuda" as device:
+                return device
+            case "auto":
+                has_gpu = any(_resources(node).get("GPU") for node in self._cluster.nodes())
+                return "cuda" if has_gpu else "cpu"
+            case other:
+                raise EngineError(
+                    f"A Ray cluster gives out its GPUs itself: {other!r} cannot be named.",
+                    "Choose auto, cpu or cuda.",
+                )
 
     def _find_places(self, device: str) -> Places:
         resources = [_resources(node) for node in self._cluster.nodes()]

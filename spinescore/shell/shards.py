@@ -8,6 +8,7 @@ after a crash may be committed as it is, where the image's file is still the one
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import uuid
@@ -65,6 +66,7 @@ SCHEMA = pl.Schema(
     OF_IMAGE
     | OF_PREPARED
     | {"facts": pl.Struct(FACTS), "distribution": pl.List(pl.Float32), "forward_s": pl.Float64}
+    | {"device": pl.String, "precision": pl.String}
 )
 Row = Mapping[str, Any]
 
@@ -83,12 +85,14 @@ def write_shard(folder: Path, outcomes: Sequence[Outcome]) -> Path:
     OSError
         If it cannot be written.
     """
+    content = io.BytesIO()
+    pl.DataFrame([_row(outcome) for outcome in outcomes], SCHEMA).write_parquet(content)
     path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
     staged = path.with_suffix(".part")
     descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            pl.DataFrame([_row(outcome) for outcome in outcomes], SCHEMA).write_parquet(stream)
+            stream.write(content.getbuffer())
             stream.flush()
             os.fsync(stream.fileno())
         staged.replace(path)
@@ -129,6 +133,8 @@ def outcome_of(row: Row, image: PendingImage) -> Outcome:
         prepared,
         None if distribution is None else np.asarray(distribution, np.float32),
         row["forward_s"],
+        row["device"],
+        row["precision"],
     )
 
 
@@ -140,4 +146,6 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "facts": None if facts is None else asdict(facts) | {"flags": list(facts.flags)},
         "distribution": None if outcome.distribution is None else outcome.distribution.tolist(),
         "forward_s": outcome.forward_s,
+        "device": outcome.device,
+        "precision": outcome.precision,
     }

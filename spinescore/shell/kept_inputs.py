@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 
 from spinescore.shell.backends import Backend
 from spinescore.shell.input_cache import InputCache
-from spinescore.shell.pipeline import BATCH_IMAGES, Outcome, in_chunks, infer
+from spinescore.shell.pipeline import Outcome, in_chunks, infer
 from spinescore.shell.preparation import PendingImage, Prepared, read_kept
 
-READ_AHEAD = 2 * BATCH_IMAGES
 READERS = 2
 
 
@@ -53,24 +52,24 @@ class KeptInputs:
 
     def predict(self, backend: Backend, missed: list[PendingImage]) -> Iterator[Outcome]:
         """Infer what was found; what has gone since, or whose file has changed, is added to ``missed``."""
-        for chunk in in_chunks(self._ready(missed), backend.batch_images):
+        for chunk in in_chunks(self._ready(missed, 2 * backend.batch_images), backend.batch_images):
             yield from infer(chunk, backend)
 
-    def _ready(self, missed: list[PendingImage]) -> Iterator[tuple[PendingImage, Prepared]]:
-        for image, prepared in self._read_ahead():
+    def _ready(self, missed: list[PendingImage], ahead: int) -> Iterator[tuple[PendingImage, Prepared]]:
+        for image, prepared in self._read_ahead(ahead):
             if prepared is None:
                 missed.append(replace(image, keep=True))
             else:
                 yield image, prepared
 
-    def _read_ahead(self) -> Iterator[tuple[PendingImage, Prepared | None]]:
-        """Read in threads while the network infers, some images ahead."""
+    def _read_ahead(self, ahead: int) -> Iterator[tuple[PendingImage, Prepared | None]]:
+        """Read in threads while the network infers, so many images ahead."""
         waiting: deque[tuple[PendingImage, Future[Prepared | None]]] = deque()
         with ThreadPoolExecutor(READERS) as readers:
             try:
                 for image in self.found:
                     waiting.append((image, readers.submit(read_kept, image, self.cache)))
-                    if len(waiting) > READ_AHEAD:
+                    if len(waiting) > ahead:
                         first, reading = waiting.popleft()
                         yield first, reading.result()
                 for first, reading in waiting:

@@ -15,7 +15,6 @@ from spinescore.shell.backends import Backend, RawBackend
 from spinescore.shell.preparation import PendingImage, Prepared
 from spinescore.shell.workers import DECODER_MEMORY_BYTES, WorkerFailure, map_supervised
 
-BATCH_IMAGES = 16
 IMAGE_TIMEOUT_S = 60.0
 T = TypeVar("T")
 

@@ -56,7 +56,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def export(database: Path, sources: list[Path], folder: Path, **options: Any) -> ExportSummary:
     with open_warehouse(database, create=True) as warehouse:
         ingest(warehouse, IngestRequest(sources))
-        return export_deidentified(warehouse, ExportRequest(folder, **options))
+        return export_deidentified(warehouse, ExportRequest(folder, **{"workers": 1} | options))
 
 
 def manifest(folder: Path) -> pl.DataFrame:
@@ -69,7 +69,7 @@ def manifest(folder: Path) -> pl.DataFrame:
 
 def test_copies_of_both_kinds_are_indexed_again_with_kind_age_and_sex(archive: Path, tmp_path: Path) -> None:
     """The age of a copy is in completed years: within a year of the original's, and 90 from 90 on."""
-    summary = export(tmp_path / "a.duckdb", [archive], tmp_path / "out")
+    summary = export(tmp_path / "a.duckdb", [archive], tmp_path / "out", workers=2)
     assert (summary.n_images, summary.n_written, summary.n_refused) == (20, 20, 0)
     assert set(manifest(tmp_path / "out")["eligible_as"]) == {"radiograph", "vfa"}
     with open_warehouse(tmp_path / "a.duckdb") as warehouse:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from spinescore.errors import ScheduleError
 from spinescore.shell import systemd
+from spinescore.shell.diagnosis.machine import cron_runs
 from spinescore.shell.resources import home
 from spinescore.shell.systemd_units import Job
 from spinescore.shell.timer import (
@@ -192,8 +193,14 @@ def _of_entry(entry: Entry, log: str = "") -> Scheduled:
         study=entry.study,
         texts={"crontab": "\n".join([*entry.lines(), ""])},
         log=log or entry.command.rpartition(" >> ")[2].removesuffix(" 2>&1"),
-        notes=("cron does not make up for runs missed while the machine was off; the next one does it all.",),
+        notes=_about_cron(),
     )
+
+
+def _about_cron() -> tuple[str, ...]:
+    missed = "cron does not make up for runs missed while the machine was off; the next one does it all."
+    stopped = "No cron runs here, so nothing would be started: `systemctl enable --now cron`."
+    return (missed,) if cron_runs() else (missed, stopped)
 
 
 def _written_folders(study: Study) -> tuple[Path, ...]:

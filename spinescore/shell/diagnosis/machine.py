@@ -74,7 +74,7 @@ def look_at_gpu() -> Iterator[Finding]:
 def look_at_schedules() -> Iterator[Finding]:
     """Say who would start a scheduled run of this user: a cron that runs, or systemd with lingering."""
     user = os.environ.get("USER") or _user()
-    cron = shutil.which("crontab") is not None and _runs(CRON_DAEMONS)
+    cron = cron_runs()
     systemd = _runs(frozenset({"systemd"})) and (LINGERING / user).exists()
     who = " and ".join(name for name, there in (("cron", cron), ("systemd, lingering", systemd)) if there)
     yield judge(
@@ -85,6 +85,11 @@ def look_at_schedules() -> Iterator[Finding]:
         if who
         else f"Start cron (Debian: apt-get install cron), or let systemd: loginctl enable-linger {user}.",
     )
+
+
+def cron_runs() -> bool:
+    """Tell whether there is a cron that would start what a crontab names."""
+    return shutil.which("crontab") is not None and _runs(CRON_DAEMONS)
 
 
 def memory_bytes() -> int:

@@ -192,11 +192,16 @@ def test_a_study_is_kept_by_one_of_them_alone(machine: Path, study: Path) -> Non
     assert list_schedules() == []
 
 
-def test_without_a_systemd_of_the_user_s_it_goes_to_cron(machine: Path, study: Path) -> None:
+@pytest.mark.parametrize("runs", [True, False])
+def test_without_a_systemd_of_the_user_s_it_goes_to_cron(
+    machine: Path, study: Path, monkeypatch: pytest.MonkeyPatch, runs: bool
+) -> None:
+    monkeypatch.setattr("spinescore.schedule.cron_runs", lambda: runs)
     (machine / "up").write_text("1")
     found = schedule_study(ScheduleRequest(study_file=study, calendar="daily 02:00"))
     assert (found.backend, found.when) == ("cron", "0 2 * * *")
     assert "does not make up for runs missed" in found.notes[0]
+    assert ("No cron runs here" in found.notes[-1]) == (not runs)
     assert " -m spinescore run " in (machine / "entries").read_text()
 
 

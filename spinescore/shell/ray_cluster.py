@@ -112,6 +112,7 @@ class RayCluster:
             _reach(address)
         self._ray = _import_ray()
         before = signal.getsignal(signal.SIGTERM)  # ray takes it for itself
+        previous_umask = os.umask(0o077)  # ray may write its token into the home folder
         try:
             with _standard_error_closed():
                 self._ray.init(
@@ -124,9 +125,10 @@ class RayCluster:
             fault = describe_fault(error).rstrip(".")
             raise EngineError(
                 f"The Ray cluster at {address or 'this machine'} cannot be joined: {fault}.",
-                "Is this machine one of its nodes (`ray status` tells), with the same Python and ray?",
+                "Is this machine one of its nodes (`ray status` tells), with the same Python, ray and token?",
             ) from None
         finally:
+            os.umask(previous_umask)
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, before)
 

@@ -41,10 +41,13 @@ def storage_error(error: BaseException) -> StorageError | None:
 
 
 def _of_system(error: BaseException) -> StorageError | None:
-    if not isinstance(error, OSError) or error.errno is None:
+    if not isinstance(error, OSError):
         return None
     where = error.filename2 or error.filename
-    return _explained(error.errno, os.fsdecode(where) if isinstance(where, str | bytes | Path) else "A file")
+    named = os.fsdecode(where) if isinstance(where, str | bytes | Path) else "A file"
+    if error.errno is None:  # polars raises it with a text alone
+        return _quoted(str(error), named)
+    return _explained(error.errno, named)
 
 
 def _of_duckdb(error: BaseException) -> StorageError | None:
@@ -52,10 +55,15 @@ def _of_duckdb(error: BaseException) -> StorageError | None:
         return None
     text = str(error)
     named = NAMED_FILE.search(text)
+    return _quoted(text, named[1] if named else "The database")
+
+
+def _quoted(text: str, where: str) -> StorageError | None:
+    """Find the system's own words in another library's."""
     for numbers, _ in NEXT_STEPS:
         for number in numbers:
             if os.strerror(number) in text:
-                return _explained(number, named[1] if named else "The database")
+                return _explained(number, where)
     return None
 
 

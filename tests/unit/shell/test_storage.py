@@ -40,6 +40,7 @@ except Exception as error:
         (OSError(errno.EDQUOT, "", "/a/b"), ("Disk quota exceeded", "Make room")),
         (OSError(errno.EROFS, "", "/a/b"), ("Read-only file system", "owns it")),
         (PermissionError(errno.EACCES, "", "/a/b"), ("Permission denied", "owns it")),
+        (OSError("No space left on device (os error 28)"), ("A file: No space left", "Make room")),  # polars
         (OSError(errno.ESTALE, "", "/a/b"), ("Stale file handle", "network share")),
         (
             duckdb.TransactionException(

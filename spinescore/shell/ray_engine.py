@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ from spinescore.shell.pipeline import Outcome
 from spinescore.shell.preparation import PendingImage
 from spinescore.shell.ray_cluster import Places, RayCluster, Round, find_places
 from spinescore.shell.ray_nodes import NodeWork, as_call
-from spinescore.shell.shards import SUFFIX, Row, folder_name, is_lasting, is_of, outcome_of, read_shard
+from spinescore.shell.shard_inbox import ShardInbox
+from spinescore.shell.shards import folder_name
 
 POLL_S = 0.5
 CALL_IMAGES = 2048  # an actor's workers start once a call; results are kept every 128 images all the same
@@ -67,9 +67,7 @@ class RayEngine:
             self.__exit__()
             raise
         self._work = replace(self._work, shards=str(self._folder))
-        self._seen: set[str] = set()
-        self._origin: dict[str, Path] = {}
-        self._uncommitted: Counter[Path] = Counter()
+        self._inbox = ShardInbox(self._folder, [])
 
     def __enter__(self) -> RayEngine:
         return self
@@ -88,58 +86,28 @@ class RayEngine:
         EngineError
             If rounds get nowhere.
         """
-        waiting = {image.sop_instance_uid: image for image in images}
-        yield from self._take(waiting, self._listed(), is_lasting)
+        inbox = self._inbox = ShardInbox(self._folder, images)
+        yield from inbox.take_left_over()
         n_idle = 0
-        while waiting:
-            before = len(waiting)
-            going = self._start(list(waiting.values()), prepare)
+        while n_before := len(inbox.waiting):
+            going = self._start(list(inbox.waiting), prepare)
             while not going.done.wait(POLL_S):
-                yield from self._take(waiting, self._listed())
-            yield from self._take(waiting, {*self._listed(), *going.shards})
-            n_idle = n_idle + 1 if len(waiting) == before else 0
-            if waiting and n_idle and (going.faults or n_idle == MOST_IDLE_ROUNDS):
-                raise _stuck(len(waiting), going)
+                yield from inbox.take()
+            yield from inbox.take(going.shards)
+            n_left = len(inbox.waiting)
+            n_idle = n_idle + 1 if n_left == n_before else 0
+            if n_idle and (going.faults or n_idle == MOST_IDLE_ROUNDS):
+                raise _stuck(n_left, going)
 
     def committed(self, outcomes: Sequence[Outcome]) -> None:
-        """Delete the shards of which every outcome is in the database."""
-        for outcome in outcomes:
-            path = self._origin.pop(outcome.image.sop_instance_uid)
-            self._uncommitted[path] -= 1
-            if not self._uncommitted[path]:
-                del self._uncommitted[path]
-                path.unlink(missing_ok=True)
-
-    def _take(
-        self,
-        waiting: dict[str, PendingImage],
-        names: set[str],
-        fits: Callable[[Row, PendingImage], bool] = lambda *_: True,
-    ) -> Iterator[Outcome]:
-        """Yield the outcomes in shards not seen yet that are waited for, and wait for them no more."""
-        for name in sorted(names - self._seen):
-            self._seen.add(name)
-            path = self._folder / name
-            outcomes = []
-            for row in read_shard(path):
-                image = waiting.get(row["sop_instance_uid"])
-                if image is not None and is_of(row, image) and fits(row, image):
-                    del waiting[image.sop_instance_uid]
-                    outcomes.append(outcome_of(row, image))
-            if not outcomes:
-                path.unlink(missing_ok=True)
-            self._uncommitted[path] = len(outcomes)
-            self._origin.update((outcome.image.sop_instance_uid, path) for outcome in outcomes)
-            yield from outcomes
+        """Have the shards deleted of which every outcome is in the database."""
+        self._inbox.committed(outcomes)
 
     def _start(self, images: Sequence[PendingImage], prepare: Prepare) -> Round:
         places = self._find_places(self.device)
         size = min(CALL_IMAGES, math.ceil(len(images) / (places.actors * CALLS_PER_ACTOR)))
         calls = [as_call(images[start : start + size]) for start in range(0, len(images), size)]
         return self._cluster.score(calls, self._work, prepare, places)
-
-    def _listed(self) -> set[str]:
-        return {path.name for path in self._folder.glob(f"*{SUFFIX}")}
 
     def _choose_device(self) -> Device:
         match self._request.device:

@@ -1,7 +1,7 @@
 """A cohort scored on a real Ray cluster of two nodes: a node is lost, a driver is killed, no score is.
 
-Not among the tests of CI: with `pip install "ray[data]"` and two clusters they took one to two minutes on two
-cores, and CI's other tests need neither.
+Not among the tests of CI: ray would have to be installed there, and starting nodes and drivers took three to five
+minutes on two cores shared with much other work.
 """
 
 from __future__ import annotations

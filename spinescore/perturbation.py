@@ -110,7 +110,7 @@ def measure_perturbation_spread(
         If the model has scored no image, or none of the sample can be read.
     """
     sample = _choose(warehouse, bundle, n_images, seed)
-    backend = open_backend(bundle, device=device)
+    backend = open_backend(bundle, device=device, announce=announce)
     announce(backend.description)
     rows: list[dict[str, Any]] = []
     failures: list[tuple[str, str]] = []

@@ -170,10 +170,16 @@ def _open_on_cuda(
         return TorchBackend(bundle, places[0], 1, precision=precision)
 
     precision = _settle(bundle, tuning, CUDA_PRECISIONS, probe, announce)
-    members = [
-        TorchBackend(bundle, place, tuning.batch_size, precision=precision, announce=announce)
-        for place in places
-    ]
+    members = []
+    for place in places:
+        try:
+            members.append(
+                TorchBackend(bundle, place, tuning.batch_size, precision=precision, announce=announce)
+            )
+        except DeviceMemoryError as error:
+            if place == places[-1] and not members:
+                raise
+            announce(f"{error.message} Going on without it.")
     return DeviceTeam(
         members,
         spec=bundle.spec,

@@ -13,14 +13,17 @@ import torch
 from spinescore.core.imaging.raw_image import RawImage
 from spinescore.core.network.age_distribution import expectation
 from spinescore.errors import DecodingError, DeviceError, DeviceMemoryError
+from spinescore.shell import backends
 from spinescore.shell.backends import RawBackend, count_cuda
 from spinescore.shell.bundles import Bundle
 from spinescore.shell.inference.batch_size import find_batch_size
 from spinescore.shell.inference.cache_place import recall, remember
 from spinescore.shell.inference.device_team import DeviceTeam
 from spinescore.shell.inference.forward import choose_forward
+from spinescore.shell.inference.precision import years_moved
 from spinescore.shell.inference.torch_backend import TorchBackend
 from spinescore.shell.inference.torch_network import build_network
+from spinescore.shell.inference.tuning import Tuning
 from spinescore.shell.input_cache import hash_input
 from tests.unit.untrained_bundle import SPEC, draw_images, write_untrained
 
@@ -190,6 +193,46 @@ def test_a_device_that_runs_out_leaves_its_images_to_the_others(bundle: Bundle, 
     assert agree(team.predict(IMAGES), expected)
     assert said in ([], ["the CPU has too little free memory for one image. 1 left."])
     assert agree(make_team([small], bundle, said).predict(IMAGES), expected)
+
+
+def test_devices_without_room_are_left_out_at_the_start(
+    bundle: Bundle, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three devices are opened as CUDA's are, one after another; the second has no room."""
+    monkeypatch.setattr(backends, "draw_probes", lambda spec: IMAGES)
+    opened: list[str] = []
+
+    class Crowded(TorchBackend):
+        def __init__(self, bundle: Bundle, device: str, *args: Any, **options: Any) -> None:
+            opened.append(device)
+            if len(opened) == 2:
+                raise DeviceMemoryError("One has too little memory.")
+            super().__init__(bundle, device, *args, **options)
+
+    monkeypatch.setattr("spinescore.shell.inference.torch_backend.TorchBackend", Crowded)
+    said: list[str] = []
+    team = backends._open_on_cuda(bundle, ["cpu"] * 3, Tuning(batch_size=2), said.append)
+    assert said == ["One has too little memory. Going on without it."]
+    assert team.description.count("torch") == 2
+    assert agree(team.predict(IMAGES), expected)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_reduced_precision_is_measured_against_fp32_on_the_device(
+    device: str, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The untrained network's logits are small differences of large numbers: bf16 moves its ages by decades."""
+    monkeypatch.setattr(backends, "draw_probes", lambda spec: IMAGES)
+    exact = TorchBackend(bundle, device, 2).predict(IMAGES)
+    reduced = TorchBackend(bundle, device, 2, precision="bf16").predict(IMAGES)
+    moved = years_moved(exact, reduced, 40)
+    assert 0.05 < moved < 60
+    for limit, taken in ((moved * 1.5, "bf16"), (moved / 1.5, "fp32")):
+        said: list[str] = []
+        tuning = Tuning(2, precision="bf16", precision_limit_years=limit)
+        team = backends._open_on_cuda(bundle, [device], tuning, said.append)
+        assert team.precision == taken
+        assert said[0].startswith(f"bf16 moves the ages of 8 phantoms by up to {moved:.3f} years")
 
 
 @pytest.mark.skipif(N_CUDA < 2, reason=f"{N_CUDA} CUDA devices")

@@ -107,7 +107,7 @@ def _load(openvino: Any, core: Any, bundle: Bundle, announce: Callable[[str], No
         if model is not None:
             return model, "converted before"
         state = "the converted network in the cache is damaged: " if folder.exists() else ""
-        announce(f"{state}converting {bundle.name} once for this processor, some seconds")
+        announce(f"{state}converting {bundle.name} once for this processor, about 10 s")
         model = _convert(openvino, bundle)
         store_network(folder, partial(_save, openvino, model))
     return model, "converted now"

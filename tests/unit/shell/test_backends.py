@@ -289,6 +289,7 @@ def test_reduced_precision_on_the_cpu_is_measured_on_the_bundle(
     """A processor without bf16 runs the hint in fp32: the ages move by nothing, so the measurement is faked."""
     monkeypatch.setattr("spinescore.shell.inference.openvino_backend.reduced_precisions", lambda: ["bf16"])
     monkeypatch.setattr(backends, "years_moved", lambda exact, reduced, first_age: 0.5)
+    monkeypatch.setattr(backends, "draw_probes", lambda spec: IMAGES)
     said: list[str] = []
     tuning = Tuning(precision="bf16", precision_limit_years=limit_years)
     backend = open_backend(bundle, device="cpu", tuning=tuning, announce=said.append)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
@@ -77,8 +78,33 @@ def predict(
         ahead=max(backend.batch_images, 2 * workers),
         memory_limit_bytes=DECODER_MEMORY_BYTES,
     )
-    for chunk in in_chunks(prepared, backend.batch_images):
-        yield from infer([(image, _as_prepared(result)) for image, result in chunk], backend)
+    batches = (
+        [(image, _as_prepared(result)) for image, result in chunk]
+        for chunk in in_chunks(prepared, backend.batch_images)
+    )
+    yield from _infer_ahead(batches, backend)
+
+
+def _infer_ahead(
+    batches: Iterator[Sequence[tuple[PendingImage, Prepared]]], backend: Backend
+) -> Iterator[Outcome]:
+    """Infer one batch while the caller handles the one before: a device that waits for a commit is idle."""
+    network = ThreadPoolExecutor(1, "network")
+    try:
+        under_way: Future[list[Outcome]] | None = None
+        for batch in batches:
+            following = network.submit(_infer_all, batch, backend)
+            if under_way is not None:
+                yield from under_way.result()
+            under_way = following
+        if under_way is not None:
+            yield from under_way.result()
+    finally:
+        network.shutdown(wait=False, cancel_futures=True)
+
+
+def _infer_all(batch: Sequence[tuple[PendingImage, Prepared]], backend: Backend) -> list[Outcome]:
+    return list(infer(batch, backend))
 
 
 def infer(batch: Sequence[tuple[PendingImage, Prepared]], backend: Backend) -> Iterator[Outcome]:

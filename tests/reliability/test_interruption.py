@@ -19,8 +19,10 @@ from tests.reliability.conftest import Demo
 
 N_IMAGES = 120
 WAITS_S = (0.0, 0.2, 0.5, 1.0)  # after the first commit of a run
-# Commits often enough that a kill falls between two commits, or into one, and says when it has.
+# Commits often enough that a kill falls between two commits, or into one, and says when it has. A shell's job in
+# the background ignores Ctrl-C, and so would all that it starts.
 RUN = """
+import signal
 import spinescore.score as score
 from pathlib import Path
 from spinescore.cli import main
@@ -29,6 +31,7 @@ def commit_and_tell(*arguments):
     commit(*arguments)
     Path(__file__).with_name("committed").touch()
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     score.COMMIT_IMAGES, score._commit = 5, commit_and_tell
     main()
 """

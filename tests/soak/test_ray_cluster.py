@@ -1,6 +1,6 @@
 """A cohort scored on a real Ray cluster of two nodes: a node is lost, a driver is killed, no score is.
 
-Not among the tests of CI: ray would have to be installed there, and starting nodes and drivers took three to five
+Not among the tests of CI: ray would have to be installed there, and starting nodes and drivers took three to seven
 minutes on two cores shared with much other work.
 """
 

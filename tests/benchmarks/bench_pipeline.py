@@ -33,9 +33,10 @@ from spinescore.core.phantom.person import draw_people
 from spinescore.core.phantom.radiograph import render
 from spinescore.ingest import IngestRequest, ingest
 from spinescore.score import CacheRequest, ScoreRequest, score
-from spinescore.shell.backends import build_network, open_backend
+from spinescore.shell.backends import open_backend
 from spinescore.shell.bundles import Bundle
 from spinescore.shell.indexing.remembered_rules import known_thresholds
+from spinescore.shell.inference.torch_network import build_network
 from spinescore.shell.preparation import PendingImage, prepare_image
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 from tests.benchmarks.bench_inference import write_untrained

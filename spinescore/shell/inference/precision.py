@@ -75,8 +75,9 @@ def settle_precision(
         raise DeviceError(f"There is no precision {asked!r}.", f"Choose auto, {', '.join(PRECISIONS)}.")
     if asked == "fp32":
         return "fp32"
-    if asked != "auto" and asked not in offered:
-        announce(f"this device does not calculate in {asked}: fp32")
+    if asked not in offered and not (offered and asked == "auto"):
+        named = "a reduced precision" if asked == "auto" else asked
+        announce(f"this device does not calculate in {named}: fp32")
     for precision in offered:
         if asked in (precision, "auto"):
             moved = measure(precision)

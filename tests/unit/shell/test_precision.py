@@ -36,7 +36,10 @@ def test_auto_takes_the_first_that_stays_within_the_limit() -> None:
         "bf16 moves the ages of 8 phantoms by up to 0.010 years (limit 0.05): bf16",
     ]
     assert settle("auto", limit=0.001)[0] == "fp32"
-    assert settle("auto", offered=()) == ("fp32", [])
+    assert settle("auto", offered=()) == (
+        "fp32",
+        ["this device does not calculate in a reduced precision: fp32"],
+    )
 
 
 def test_one_that_is_named_is_refused_where_it_moves_ages_and_taken_where_that_is_allowed() -> None:

@@ -21,7 +21,7 @@ from spinescore.cli import app
 from spinescore.core.phantom.followup import draw_follow_up
 from spinescore.core.phantom.person import draw_people
 from spinescore.core.score_table import ScoreTable
-from spinescore.domain import StageSummary
+from spinescore.domain import RESULT_KEYS, StageSummary
 from spinescore.errors import AnalysisError, DatabaseError, StudyError, TableError
 from spinescore.listener import Listener
 from spinescore.outcomes import import_outcomes
@@ -394,7 +394,8 @@ def analysed(settings: Study) -> pl.DataFrame:
         calibrate(warehouse, settings, key)
         analyze(warehouse, settings, key)
         (run_id,) = warehouse.table("results")["run_id"].unique()
-        return without_copies(warehouse.fetch("report/results", run_id=run_id))
+        found = warehouse.fetch("report/results", run_id=run_id)
+    return without_copies(found.sort(RESULT_KEYS, nulls_last=True))
 
 
 def test_exported_ages_imported_elsewhere_give_the_same_results_and_a_report_that_says_so(

@@ -69,6 +69,8 @@ def read_statistical_table(path: Path, layout: TableLayout, table_format: str) -
     values, meta = _read(path, layout, table_format)
     if not values or not len(next(iter(values.values()))):
         raise TableError(f"{path} has no rows.", "Check `subjects.file` in the study file.")
+    if None in values:
+        raise TableError(f"{path} is damaged: one of its variables has no name.", "Copy or save it again.")
     formats: Mapping[str, str | None] = meta.original_variable_types
     columns = {name: _column(name, cells, formats.get(name), table_format) for name, cells in values.items()}
     if layout.encoding is None and not _says_encoding(path, table_format):

@@ -344,6 +344,7 @@ def test_an_old_workbook_that_ends_its_reader_is_refused() -> None:
 def test_a_transport_file_whose_variable_has_no_name_is_refused() -> None:
     """Found by the soak."""
     assert "cannot be read as" in refusal(TABLES / "nameless.xpt")
+    assert "one of its variables has no name" in refusal(TABLES / "nameless-with-rows.xpt")
 
 
 def test_a_workbook_that_would_inflate_without_measure_is_refused_unread(

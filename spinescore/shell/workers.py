@@ -205,7 +205,7 @@ class _Supervisor:
                     if worker.started:
                         yield self._give_up(worker, team, "decoder_crashed")
                     else:
-                        self._take_back(worker, team)
+                        self._take_back(worker, team, "decoder_crashed")
                     continue
                 if message is _HELLO:
                     _send(worker, self.function)
@@ -216,12 +216,14 @@ class _Supervisor:
                 else:
                     worker.busy, worker.n_done = False, worker.n_done + 1
                     yield worker.item, message
+            elif now > worker.deadline and not worker.started:
+                self._take_back(worker, team, "timeout")
             elif now > worker.deadline:
                 yield self._give_up(worker, team, "timeout")
 
-    def _take_back(self, worker: _Worker, team: list[_Worker]) -> None:
-        """Keep the item of a worker that died before it could begin: that is not the item's fault."""
-        _, failure = self._give_up(worker, team, "decoder_crashed")
+    def _take_back(self, worker: _Worker, team: list[_Worker], reason: str) -> None:
+        """Keep the item of a worker that died, or got nowhere, before it could begin: it is not to blame."""
+        _, failure = self._give_up(worker, team, reason)
         self.returned.append(worker.item)
         self.n_failed_starts += 1
         if self.n_failed_starts >= MOST_FAILED_STARTS:

@@ -117,3 +117,13 @@ def test_workers_that_die_before_they_read_are_not_waited_for(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(WorkerStartError, match="ended with status 3"):
         list(map_supervised(large, [1], workers=1, timeout_s=30))
+
+
+def test_no_item_is_blamed_for_workers_that_get_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr("spinescore.shell.workers.START_ALLOWANCE_S", 0.2)
+    with pytest.raises(WorkerStartError, match=r"no answer within 0\.2 s"):
+        list(map_supervised(tell_process, [1, 2, 3], workers=1, timeout_s=0.2))

@@ -39,7 +39,7 @@ test: $(STAMP) ## what CI runs: all checks and tests
 	@$(MAKE) --no-print-directory check
 
 check: lint ## lint, types, import rules, SQL, tests, and a test of the built wheel
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --doctest-modules --ignore tests/soak --ignore tests/benchmarks spinescore tests
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --doctest-modules --ignore tests/soak --ignore tests/benchmarks spinescore tests
 
 lint: $(STAMP) ## ruff, mypy, import-linter, sqlfluff
 	$(BIN)/ruff check .

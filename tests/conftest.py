@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import settings
 
+DEMO_FIXTURE = re.compile(r"\bdemo: Demo\b")
 PACKAGES = ("tests/unit/disclosure", "tests/unit/reporting")  # with fixtures for all their modules
 
 settings.register_profile("untimed", deadline=None)  # a loaded machine is no reason to fail
@@ -17,18 +20,32 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep on one worker what shares something that is slow to make: a module, a package, the demo."""
-    files = [item.nodeid.partition("::")[0] for item in items]
-    of_demo = {
-        file
-        for file, item in zip(files, items, strict=True)
-        if file.startswith("tests/reliability/") and "demo" in getattr(item, "fixturenames", ())
-    }
-    for file, item in zip(files, items, strict=True):
-        package = next((name for name in PACKAGES if file.startswith(f"{name}/")), file)
-        item.add_marker(pytest.mark.xdist_group("demo" if file in of_demo else package))
+def _scope_of(file: str) -> str:
+    """Return what a test file shares something slow with: its package, the demo, or nothing."""
+    path = Path(__file__).parents[1] / file
+    if file.startswith("tests/reliability/") and DEMO_FIXTURE.search(path.read_text(encoding="utf-8")):
+        return "demo"
+    return next((package for package in PACKAGES if file.startswith(f"{package}/")), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep on one worker what shares something that is slow to make: a module, a package, the demo.
+
+    xdist's own groups (``--dist loadgroup``, 3.8) are lost on pytest 9.2, which no longer lets it rename tests.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByWhatIsShared(LoadScopeScheduling):
+        scopes: ClassVar[dict[str, str]] = {}
+
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            if file not in self.scopes:
+                self.scopes[file] = _scope_of(file)
+            return self.scopes[file]
+
+    return ByWhatIsShared(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 from tests.reliability.conftest import Demo, Offline
 from tests.reliability.test_demo import leave_out_pdfs
 
-N_RADIOGRAPHS, N_VFA = 70, 120  # of the demo's 180 and 120: enough to correct and analyse
+N_RADIOGRAPHS, N_VFA = 150, 120  # of the demo's 180 and 120: at 30%, once in a million too few to correct by
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinescore.core.imaging.preprocessing import FloatImage, PreprocessingSpec, from_levels, to_levels
-from spinescore.shell.private_files import PRIVATE
+from spinescore.shell.private_files import write_private
 
 ID_DIGITS = frozenset("0123456789abcdef")
 
@@ -68,12 +68,9 @@ class InputCache:
         if path.exists():
             return True
         kept = to_levels(image) if self._in_bytes else image
-        scratch = path.with_name(f"{path.name}.{os.getpid()}")
         try:
             _make_private(path.parent)
-            with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "wb") as file:
-                file.write(np.ascontiguousarray(kept).data)
-            scratch.replace(path)
+            write_private(path, kept.tobytes())
         except OSError:
             return False
         return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from spinescore.shell.backends import Backend
 from spinescore.shell.input_cache import InputCache
-from spinescore.shell.pipeline import Outcome, in_chunks, infer
+from spinescore.shell.pipeline import Outcome, in_chunks, infer_ahead
 from spinescore.shell.preparation import PendingImage, Prepared, read_kept
 
 READERS = 2
@@ -52,8 +52,8 @@ class KeptInputs:
 
     def predict(self, backend: Backend, missed: list[PendingImage]) -> Iterator[Outcome]:
         """Infer what was found; what has gone since, or whose file has changed, is added to ``missed``."""
-        for chunk in in_chunks(self._ready(missed, 2 * backend.batch_images), backend.batch_images):
-            yield from infer(chunk, backend)
+        ready = self._ready(missed, 2 * backend.batch_images)
+        yield from infer_ahead(in_chunks(ready, backend.batch_images), backend)
 
     def _ready(self, missed: list[PendingImage], ahead: int) -> Iterator[tuple[PendingImage, Prepared]]:
         for image, prepared in self._read_ahead(ahead):

@@ -82,10 +82,10 @@ def predict(
         [(image, _as_prepared(result)) for image, result in chunk]
         for chunk in in_chunks(prepared, backend.batch_images)
     )
-    yield from _infer_ahead(batches, backend)
+    yield from infer_ahead(batches, backend)
 
 
-def _infer_ahead(
+def infer_ahead(
     batches: Iterator[Sequence[tuple[PendingImage, Prepared]]], backend: Backend
 ) -> Iterator[Outcome]:
     """Infer one batch while the caller handles the one before: a device that waits for a commit is idle."""

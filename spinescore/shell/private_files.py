@@ -10,8 +10,8 @@ from pathlib import Path
 PRIVATE, GROUP_READS = 0o600, 0o640
 
 
-def write_private(path: Path, text: str) -> None:
-    """Put a text in the place of a file at once; a reader sees the old or the new one.
+def write_private(path: Path, content: str | bytes) -> None:
+    """Put a text, or bytes, in the place of a file at once; a reader sees the old or the new one.
 
     Its mode is 0600; a group that may read the file it takes the place of (0640) may read it too.
 
@@ -24,8 +24,8 @@ def write_private(path: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     staged = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode("utf-8") if isinstance(content, str) else content)
         _keep_readers(staged, path)
         staged.replace(path)
     finally:

@@ -25,9 +25,9 @@ def draw_images(n: int, seed: int) -> np.ndarray:
 IMAGES = draw_images(5, 2)
 
 
-def make_network() -> SpineAgeNetwork:
+def make_network(seed: int = 0) -> SpineAgeNetwork:
     """Return an untrained network whose logits differ from image to image by about 1."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     network = SpineAgeNetwork("efficientnet-b0", 61).train()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -43,7 +43,7 @@ def make_network() -> SpineAgeNetwork:
     return network
 
 
-def write_untrained(folder: Path) -> Bundle:
+def write_untrained(folder: Path, spec: PreprocessingSpec = SPEC, seed: int = 0) -> Bundle:
     """Write the network as a bundle."""
-    weights = {name: tensor.numpy() for name, tensor in make_network().state_dict().items()}
-    return write_bundle(folder, TINY, SPEC, weights, training_subjects=[], model_card="")
+    weights = {name: tensor.numpy() for name, tensor in make_network(seed).state_dict().items()}
+    return write_bundle(folder, TINY, spec, weights, training_subjects=[], model_card="")

@@ -10,33 +10,24 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from spinescore.core.imaging.preprocessing import PreprocessingSpec
-from spinescore.core.network.architecture import SpineAgeNetwork
 from spinescore.core.phantom.dicom import dataset
 from spinescore.core.phantom.person import draw_people
 from spinescore.core.phantom.radiograph import render
 from spinescore.ingest import IngestRequest, ingest
 from spinescore.score import CacheRequest, ScoreRequest, score
-from spinescore.shell.bundles import Bundle, write_bundle
+from spinescore.shell.bundles import Bundle
 from spinescore.shell.warehouse import open_warehouse
-from tests.unit.tiny_bundle import TINY
+from tests.unit.untrained_bundle import write_untrained
 
 N = 3
 SPEC = PreprocessingSpec(height=64, width=32)
 OF_THE_SCORE = ("sop_instance_uid", "spine_age", "spine_age_sd", "pixel_sha256", "input_sha256")
 
 
-def write_untrained(folder: Path, seed: int, spec: PreprocessingSpec) -> Bundle:
-    import torch
-
-    torch.manual_seed(seed)
-    weights = {k: v.numpy() for k, v in SpineAgeNetwork("efficientnet-b0").state_dict().items()}
-    return write_bundle(folder, TINY, spec, weights, training_subjects=[], model_card="")
-
-
 @pytest.fixture(scope="module", params=[SPEC, replace(SPEC, eight_bit=True)], ids=["exact", "eight bit"])
 def bundles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
     folder = tmp_path_factory.mktemp("bundles")
-    return [write_untrained(folder / str(seed), seed, request.param) for seed in (1, 2)]
+    return [write_untrained(folder / str(seed), request.param, seed) for seed in (1, 2)]
 
 
 @pytest.fixture

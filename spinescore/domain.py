@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import polars as pl
+if TYPE_CHECKING:  # a decoding process, of which there is one a core, would import it for nothing
+    import polars as pl
 
 Kind = Literal["radiograph", "vfa"]
 State = Literal["indexed", "duplicate", "excluded", "rejected", "missing"]
 CorrectionMethod = Literal["beheshti", "cole", "age-level", "none"]
 DAYS_PER_YEAR = 365.25
+
+
+def _empty_frame() -> pl.DataFrame:
+    import polars
+
+    return polars.DataFrame()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,8 +191,8 @@ class Cohort:
     subjects: pl.DataFrame
     follow_up: Mapping[str, pl.DataFrame]
     attrition: pl.DataFrame
-    images: pl.DataFrame = field(default_factory=pl.DataFrame)
-    facts: pl.DataFrame = field(default_factory=pl.DataFrame)
+    images: pl.DataFrame = field(default_factory=_empty_frame)
+    facts: pl.DataFrame = field(default_factory=_empty_frame)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,9 +313,9 @@ class Analysis:
 
     results: tuple[Result, ...]
     curves: tuple[CurvePoint, ...]
-    points: pl.DataFrame = field(default_factory=pl.DataFrame)
-    changes: pl.DataFrame = field(default_factory=pl.DataFrame)
-    repeats: pl.DataFrame = field(default_factory=pl.DataFrame)
+    points: pl.DataFrame = field(default_factory=_empty_frame)
+    changes: pl.DataFrame = field(default_factory=_empty_frame)
+    repeats: pl.DataFrame = field(default_factory=_empty_frame)
 
 
 def as_row(value: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import queue
 import resource
 import signal
@@ -273,6 +274,7 @@ def _dismiss(worker: _Worker) -> None:
 def _work(pipe: Connection, memory_limit_bytes: int | None) -> None:
     """Answer items until the pipe closes (the life of one worker process)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported; a worker has one core
     if memory_limit_bytes is not None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))
     pipe.send(_HELLO)

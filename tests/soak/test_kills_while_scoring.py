@@ -95,10 +95,12 @@ def test_no_kill_loses_or_doubles_a_score(tmp_path: Path, monkeypatch: pytest.Mo
     rng = random.Random(int(os.environ.get("SPINESCORE_SOAK_SEED", SEED)))
     (tmp_path / "run.py").write_text(RUN)
     indexed, database = index(tmp_path), tmp_path / "a.duckdb"
-    shutil.copy(indexed, database)
-    began = time.monotonic()
-    assert start(database, tmp_path / "run.py").wait() == 0
-    whole_s = time.monotonic() - began
+    whole_s = 0.0
+    for _ in range(2):  # the first converts the network
+        shutil.copy(indexed, database)
+        began = time.monotonic()
+        assert start(database, tmp_path / "run.py").wait() == 0
+        whole_s = time.monotonic() - began
     tally = Tally()
     while tally.kills < n_kills:
         if not tally.committed:

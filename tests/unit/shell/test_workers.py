@@ -35,6 +35,14 @@ def tell_process(item: int) -> int:
     return os.getpid()
 
 
+def count_algebra_threads(item: int) -> list[int]:
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return [pool["num_threads"] for pool in threadpool_info() if pool["internal_api"] == "openblas"]
+
+
 def slowly(item: int, *, seconds: float) -> int:
     time.sleep(seconds)
     return item
@@ -48,6 +56,12 @@ def test_every_item_comes_back_once_whatever_happens_to_its_worker() -> None:
     reasons = {i: answers[what, i].reason for i, what in odd.items()}  # type: ignore[union-attr]
     assert reasons == {5: "decoder_crashed", 11: "timeout", 17: "decode_failed", 23: "truncated"}
     assert all(answers["fine", i] == i * i for i in range(30) if i not in odd)
+
+
+def test_workers_calculate_on_one_core_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    [(_, threads)] = map_supervised(count_algebra_threads, [1], workers=1, timeout_s=30)
+    assert threads == [1]
 
 
 def test_details_say_what_was_seen() -> None:

@@ -1,7 +1,8 @@
 """`kill -9` at random moments of scoring, a hundred times (SPINESCORE_SOAK_KILLS): see docs/reliability.md.
 
-After every kill: the database opens, no committed score is gone or changed, none is there twice, and no worker is left
-behind. A cohort that is finished is begun again.
+A third of the kills are aimed at a run's start, a third at a commit, a third at what lies between commits. After every
+kill: the database opens, no committed score is gone or changed, none is there twice, and no worker is left behind. A
+cohort that is finished is begun again.
 """
 
 from __future__ import annotations
@@ -29,12 +30,27 @@ from spinescore.shell.warehouse import open_warehouse
 N_IMAGES = 80
 SEED = 17
 RUN = """
+import os
+
 import spinescore.score as score
 from spinescore.cli import main
+
+commit = score._commit
+
+
+def tell_and_commit(*arguments):
+    os.write(1, b"<")
+    commit(*arguments)
+    os.write(1, b">")
+
+
 if __name__ == "__main__":
-    score.COMMIT_IMAGES = 5  # so that many kills fall on a commit
+    score.COMMIT_IMAGES = 5  # so that a run has many
+    score._commit = tell_and_commit
     main()
 """
+BETWEEN_COMMITS_S = 0.5
+COMMITTING_S = 0.02
 
 
 @dataclass
@@ -43,7 +59,8 @@ class Tally:
 
     kills: int = 0
     cohorts: int = 0
-    before_a_score: int = 0
+    within_a_commit: int = 0
+    after_a_commit: int = 0
     ended_before_the_kill: int = 0
     committed: dict[str, float] = field(default_factory=dict)
 
@@ -63,7 +80,27 @@ def index(folder: Path) -> Path:
 
 def start(database: Path, script: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, str(script), "score", "-q", "-d", str(database), "--device", "cpu"]
-    return subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+    )
+
+
+def kill_at_random(process: subprocess.Popen[bytes], rng: random.Random, whole_s: float) -> str:
+    """Kill a run somewhere, if it has not ended by then; return what it said of its commits."""
+    assert process.stdout
+    said = ""
+    if aim := rng.choice(["", "<", ">"]):
+        n_commits = rng.randint(1, 4)
+        while said.count(aim) < n_commits and (byte := process.stdout.read(1)):
+            said += byte.decode()
+        time.sleep(rng.uniform(0, COMMITTING_S if aim == "<" else BETWEEN_COMMITS_S))
+    else:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0, whole_s))
+    process.send_signal(signal.SIGKILL)
+    said += process.stdout.read().decode()
+    assert process.wait() in (0, -signal.SIGKILL)
+    return said
 
 
 def read_scores(database: Path, folder: Path) -> list[tuple[str, float]]:
@@ -99,7 +136,8 @@ def test_no_kill_loses_or_doubles_a_score(tmp_path: Path, monkeypatch: pytest.Mo
     for _ in range(2):  # the first converts the network
         shutil.copy(indexed, database)
         began = time.monotonic()
-        assert start(database, tmp_path / "run.py").wait() == 0
+        with start(database, tmp_path / "run.py") as process:
+            assert process.wait() == 0  # its few bytes fit the pipe
         whole_s = time.monotonic() - began
     tally = Tally()
     while tally.kills < n_kills:
@@ -107,28 +145,27 @@ def test_no_kill_loses_or_doubles_a_score(tmp_path: Path, monkeypatch: pytest.Mo
             database.with_name(f"{database.name}.wal").unlink(missing_ok=True)
             shutil.copy(indexed, database)
             tally.cohorts += 1
-        process = start(database, tmp_path / "run.py")
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            share_left = 1 - len(tally.committed) / N_IMAGES
-            process.wait(rng.uniform(0, whole_s * (0.4 + 0.6 * share_left)))  # starting takes some of it
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() in (0, -signal.SIGKILL)
+        with start(database, tmp_path / "run.py") as process:
+            said = kill_at_random(process, rng, whole_s)
         if process.returncode == 0:
             tally.ended_before_the_kill += 1
         else:
             tally.kills += 1
+            tally.within_a_commit += said.endswith("<")
+            tally.after_a_commit += said.endswith(">")
         wait_for_workers(process.pid)
         scores = read_scores(database, tmp_path / "evidence")
         found = dict(scores)
         assert len(found) == len(scores)
         assert found.items() >= tally.committed.items()
-        tally.before_a_score += found == tally.committed
+        assert len(found) - len(tally.committed) >= 5 * said.count(">") or len(found) == N_IMAGES
         tally.committed = {} if len(found) == N_IMAGES else found
-        sys.stdout.write("." if process.returncode else "e")
+        sys.stdout.write((said[-1:] or ".") if process.returncode else "e")
         sys.stdout.flush()
     sys.stdout.write(
-        f"\n{tally.kills} kills, {tally.cohorts} cohorts of {N_IMAGES} begun, {whole_s:.1f} s each "
-        f"uninterrupted; {tally.before_a_score} kills before another commit, "
+        f"\n{tally.kills} kills, {tally.within_a_commit} of them within a commit and {tally.after_a_commit} after "
+        f"one; {tally.cohorts} cohorts of {N_IMAGES} begun, {whole_s:.1f} s each uninterrupted; "
         f"{tally.ended_before_the_kill} runs that ended first\n"
     )
-    assert tally.before_a_score < tally.kills
+    assert tally.within_a_commit
+    assert tally.after_a_commit

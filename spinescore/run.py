@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -24,6 +25,9 @@ from spinescore.shell.indexing.rules import read_rules
 from spinescore.shell.sharing import shared_with_group
 from spinescore.shell.warehouse import Warehouse, open_warehouse
 from spinescore.study import Study
+
+if TYPE_CHECKING:
+    from spinescore.shell.engines import ClusterRequest
 
 
 @dataclass(slots=True)
@@ -69,13 +73,27 @@ def run_stages(warehouse: Warehouse, study: Study, listener: Listener) -> RunSum
     listener.stage("score")
     scored = score(
         warehouse,
-        ScoreRequest(bundle, study.model.device, study.model.force_demo, cache=_cache_request(study)),
+        ScoreRequest(
+            bundle,
+            study.model.device,
+            study.model.force_demo,
+            cluster=_cluster_request(study),
+            cache=_cache_request(study),
+        ),
         announce=listener.announce,
         progress=listener.advance,
     )
     _finish(summary, listener, scored)
     _report(warehouse, study, bundle_key(bundle), listener, summary)
     return summary
+
+
+def _cluster_request(study: Study) -> ClusterRequest | None:
+    if study.model.engine == "local":
+        return None
+    from spinescore.shell.engines import ClusterRequest
+
+    return ClusterRequest(study.model.ray_address, study.model.ray_shards)
 
 
 def _cache_request(study: Study) -> CacheRequest | None:

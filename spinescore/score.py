@@ -154,6 +154,7 @@ def _open_engine(
             thresholds=known_thresholds(warehouse),
         ),
         request.cluster,
+        announce,
     )
 
 

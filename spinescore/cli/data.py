@@ -110,6 +110,8 @@ def score(
             raise typer.BadParameter(
                 "--batch-size, --precision and --preprocess are of the local engine", param_hint="--engine"
             )
+        if image_cache is not None:
+            raise typer.BadParameter("it is of the local engine", param_hint="--image-cache")
         cluster = ClusterRequest(ray_address, ray_shards)
     cache = None if image_cache is None else CacheRequest(image_cache, int(image_cache_gb * BYTES_OF_GB))
     request = ScoreRequest(bundle, device, force_demo, retry, workers, cluster, cache, tuning)

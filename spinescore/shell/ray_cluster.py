@@ -10,9 +10,11 @@ import signal
 import socket
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import pyarrow as pa
 
 from spinescore import __version__
 from spinescore.errors import EngineError, describe_fault
@@ -53,11 +55,30 @@ class Round:
         Names of the files written, by calls that ended.
     faults : list of str
         What prevented calls, as far as anyone could say.
+    useful : set of str
+        Ids of the nodes that wrote files.
+    failing : dict of str to str
+        Of nodes that did not do all of a call, by id, the last fault.
     """
 
     done: threading.Event = field(default_factory=threading.Event)
     shards: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    useful: set[str] = field(default_factory=set)
+    failing: dict[str, str] = field(default_factory=dict)
+
+    def note(self, answer: Mapping[str, Any]) -> None:
+        """Take one call's answer: its ``shards``, ``fault`` and ``node``."""
+        self.shards.extend(answer["shards"])
+        if answer["shards"]:
+            self.useful.add(answer["node"])
+        if answer["fault"]:
+            self.faults.append(answer["fault"])
+            self.failing[answer["node"]] = answer["fault"]
+
+    def useless(self) -> dict[str, str]:
+        """Return the nodes that brought nothing but faults, with the last of each."""
+        return {node: fault for node, fault in self.failing.items() if node not in self.useful}
 
 
 def find_places(nodes: Sequence[Mapping[str, float]], *, device: str, workers: int) -> Places:
@@ -169,8 +190,16 @@ class RayCluster:
             return {"host": host, "problem": describe_fault(cause)}
         return answer
 
-    def score(self, calls: Sequence[bytes], work: NodeWork, prepare: Prepare, places: Places) -> Round:
-        """Start to score calls in actors; the round fills in a thread of its own."""
+    def score(
+        self,
+        calls: Sequence[bytes],
+        work: NodeWork,
+        prepare: Prepare,
+        places: Places,
+        *,
+        without: Collection[str] = (),
+    ) -> Round:
+        """Start to score calls in actors, on no node of these ids; the round fills in a thread of its own."""
         from ray.data import ActorPoolStrategy, DataContext, from_items
 
         context = DataContext.get_current()
@@ -180,7 +209,7 @@ class RayCluster:
             warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")  # to go in 2.64
             rows = from_items([{"call": call} for call in calls], override_num_blocks=len(calls))
             answers = rows.map_batches(
-                ShardScorer,
+                _NamingScorer,
                 batch_size=None,
                 batch_format="pyarrow",
                 fn_constructor_kwargs={"work": work, "prepare": prepare},
@@ -189,6 +218,7 @@ class RayCluster:
                 ),
                 num_cpus=places.cpus,
                 num_gpus=places.gpus,
+                label_selector={"ray.io/node-id": f"!in({', '.join(sorted(without))})"} if without else None,
                 max_restarts=-1,
                 max_task_retries=0,  # a call bound to an actor whose node is gone would wait for ever
             )
@@ -197,12 +227,21 @@ class RayCluster:
         return going
 
 
+class _NamingScorer(ShardScorer):
+    """An actor whose answers name the node it is on."""
+
+    def __call__(self, calls: pa.Table) -> pa.Table:
+        import ray
+
+        answer = super().__call__(calls)
+        return answer.append_column("node", pa.array([ray.get_runtime_context().get_node_id()]))
+
+
 def _fill(going: Round, answers: Any) -> None:
     """Have the calls scored, and note what they answer."""
     try:
         for answer in answers.iter_rows():
-            going.shards.extend(answer["shards"])
-            going.faults.extend([answer["fault"]] * bool(answer["fault"]))
+            going.note(answer)
     except Exception as error:  # noqa: BLE001 - raised by whoever looks at the round, if that got nowhere
         going.faults.append(describe_fault(getattr(error, "cause", None) or error))
     finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,13 @@ MOST_IDLE_ROUNDS = 3
 class RayEngine:
     """A cluster whose nodes were looked at; see ``engines.Engine``.
 
+    Parameters
+    ----------
+    request : EngineRequest
+    cluster : ClusterRequest
+    announce : callable
+        Called with one line for each node that is left out of the rest of a run.
+
     Raises
     ------
     EngineError
@@ -44,8 +51,14 @@ class RayEngine:
 
     takes_raw = False
 
-    def __init__(self, request: EngineRequest, cluster: ClusterRequest) -> None:
-        self._request = request
+    def __init__(
+        self,
+        request: EngineRequest,
+        cluster: ClusterRequest,
+        announce: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._request, self._announce = request, announce
+        self._left_out: set[str] = set()
         self._base = _shards_of(request.database, cluster.shards)
         self._folder = self._base
         self._cluster = RayCluster(cluster.address)
@@ -96,8 +109,17 @@ class RayEngine:
             yield from inbox.take(going.shards)
             n_left = len(inbox.waiting)
             n_idle = n_idle + 1 if n_left == n_before else 0
-            if n_idle and (going.faults or n_idle == MOST_IDLE_ROUNDS):
+            useless = going.useless()
+            self._leave_out(useless)
+            without_place = bool(going.faults) and not useless
+            if n_left and (not self._nodes() or (n_idle and without_place) or n_idle == MOST_IDLE_ROUNDS):
                 raise _stuck(n_left, going)
+
+    def _leave_out(self, nodes: Mapping[str, str]) -> None:
+        """Give nodes no more calls in this run: a node that fails at once would take one after the other."""
+        for node, fault in nodes.items():
+            self._left_out.add(node)
+            self._announce(f"left out from now on: {fault}")
 
     def committed(self, outcomes: Sequence[Outcome]) -> None:
         """Have the shards deleted of which every outcome is in the database."""
@@ -107,14 +129,17 @@ class RayEngine:
         places = self._find_places(self.device)
         size = min(CALL_IMAGES, math.ceil(len(images) / (places.actors * CALLS_PER_ACTOR)))
         calls = [as_call(images[start : start + size]) for start in range(0, len(images), size)]
-        return self._cluster.score(calls, self._work, prepare, places)
+        return self._cluster.score(calls, self._work, prepare, places, without=self._left_out)
+
+    def _nodes(self) -> list[Mapping[str, Any]]:
+        return [node for node in self._cluster.nodes() if node["NodeID"] not in self._left_out]
 
     def _choose_device(self) -> Device:
         match self._request.device:
             case "cpu" | "cuda" as device:
                 return device
             case "auto":
-                has_gpu = any(_resources(node).get("GPU") for node in self._cluster.nodes())
+                has_gpu = any(_resources(node).get("GPU") for node in self._nodes())
                 return "cuda" if has_gpu else "cpu"
             case other:
                 raise EngineError(
@@ -123,7 +148,7 @@ class RayEngine:
                 )
 
     def _find_places(self, device: str) -> Places:
-        resources = [_resources(node) for node in self._cluster.nodes()]
+        resources = [_resources(node) for node in self._nodes()]
         return find_places(resources, device=device, workers=self._request.workers)
 
     def _look(self) -> tuple[str, str]:
@@ -131,7 +156,7 @@ class RayEngine:
         gpus = int(self.device == "cuda")
         nodes = [
             node
-            for node in self._cluster.nodes()
+            for node in self._nodes()
             if _resources(node).get("CPU", 0) >= self._work.workers and _resources(node).get("GPU", 0) >= gpus
         ]
         answers = self._cluster.look(nodes, self._work, _sample(self._request.images))

@@ -15,7 +15,7 @@ import pyarrow as pa
 from spinescore import __version__
 from spinescore.errors import SpineScoreError, describe_fault
 from spinescore.shell.archive.locations import stat_location
-from spinescore.shell.backends import open_backend
+from spinescore.shell.backends import Backend, open_backend
 from spinescore.shell.bundles import Bundle, find_bundle
 from spinescore.shell.engines import Prepare
 from spinescore.shell.pipeline import in_chunks, predict
@@ -111,7 +111,7 @@ class ShardScorer:
 
     def __init__(self, work: NodeWork, prepare: Prepare) -> None:
         self._work, self._prepare = work, prepare
-        self._backend = open_backend(_same_bundle(work), device=work.device)
+        self._backend: Backend | None = None
 
     def __call__(self, calls: pa.Table) -> pa.Table:
         """Score the images of calls into shards of 128; return the shards' names, and what prevented others.
@@ -121,15 +121,17 @@ class ShardScorer:
         written: list[str] = []
         fault = ""
         try:
+            if self._backend is None:  # here, for what fails here is said of this node
+                self._backend = open_backend(_same_bundle(self._work), device=self._work.device)
             for call in calls["call"].to_pylist():
-                written.extend(self._score(images_of(call)))
+                written.extend(self._score(images_of(call), self._backend))
         except Exception as error:  # noqa: BLE001 - whatever it is, the driver hears of it
             described = error.message if isinstance(error, SpineScoreError) else describe_fault(error)
             fault = f"{socket.gethostname()}: {described}"
         return pa.table({"fault": [fault], "shards": pa.array([written], pa.list_(pa.string()))})
 
-    def _score(self, images: list[PendingImage]) -> Iterator[str]:
-        outcomes = predict(images, self._backend, self._prepare, workers=self._work.workers)
+    def _score(self, images: list[PendingImage], backend: Backend) -> Iterator[str]:
+        outcomes = predict(images, backend, self._prepare, workers=self._work.workers)
         for chunk in in_chunks(outcomes, SHARD_IMAGES):
             yield write_shard(Path(self._work.shards), chunk).name
 

@@ -62,7 +62,11 @@ def _resolve_paths(study: Study, folder: Path) -> Study:
         "model": study.model.model_copy(
             update={
                 "bundle": bundle if bundle == "demo" else str(resolve(Path(bundle))),
-                "image_cache": resolve(study.model.image_cache) if study.model.image_cache else None,
+                **{
+                    name: resolve(path)
+                    for name in ("image_cache", "ray_shards")
+                    if (path := getattr(study.model, name)) is not None
+                },
             }
         ),
     }

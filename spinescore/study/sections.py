@@ -121,6 +121,17 @@ class ModelSection(Section):
         description="Folder to keep preprocessed images in: a second model that shares them decodes nothing.",
     )
     image_cache_gb: Positive = Field(default=100.0, description="What the image cache may take, 1e9 bytes.")
+    engine: Literal["local", "ray"] = Field(
+        default="local", description="What scores: this machine, or a Ray cluster."
+    )
+    ray_address: Text | None = Field(
+        default=None,
+        description="The cluster's head, HOST:PORT, or auto on one of its nodes; else a Ray of its own.",
+    )
+    ray_shards: File | None = Field(
+        default=None,
+        description="Folder all nodes see, for results until committed; else beside the database.",
+    )
 
 
 class SplitSection(Section):

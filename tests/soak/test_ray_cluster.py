@@ -32,6 +32,13 @@ from spinescore.shell.warehouse import open_warehouse
 
 N_IMAGES = 40
 OUTCOME = "sop_instance_uid, kind, device, precision, spine_age, spine_age_sd, age_distribution, pixel_sha256, input_sha256"
+NO_WORKERS = """
+import os
+import sys
+
+if "--multiprocessing-fork" in sys.orig_argv:
+    os._exit(1)
+"""
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
 
 
@@ -103,6 +110,20 @@ def test_a_node_lost_in_mid_run_changes_no_score(site: Site, database: Path) -> 
     assert json.loads(said)["new"] == N_IMAGES
     assert outcomes(database).equals(outcomes(site.scored))
     assert not database.with_name(f"{database.name}.shards").exists()
+
+
+def test_a_node_where_nothing_works_is_left_out(site: Site, database: Path, tmp_path: Path) -> None:
+    shutil.copy(site.indexed, database)
+    (tmp_path / "sitecustomize.py").write_text(NO_WORKERS)  # every decoding process on that node ends at once
+    broken = site.cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(tmp_path)})
+    with site.start(database) as process:
+        said, errors = process.communicate()
+    site.cluster.remove_node(broken)
+    assert process.returncode == 0, errors
+    assert errors.count("left out from now on") == 1, errors
+    assert "Worker processes cannot start" in errors
+    assert json.loads(said)["new"] == N_IMAGES
+    assert outcomes(database).equals(outcomes(site.scored))
 
 
 def test_a_killed_driver_commits_first_what_the_nodes_had_done(site: Site, database: Path) -> None:

@@ -17,6 +17,7 @@ YEARS = (1900, 2100)
 def value_problems(settings: Settings) -> Iterator[Problem]:
     """Yield values that contradict each other."""
     yield from _sources(settings)
+    yield from _engine(settings)
     yield from _identifiers(settings)
     yield from _correction(settings)
     yield from _cohorts(settings)
@@ -36,6 +37,17 @@ def _sources(settings: Settings) -> Iterator[Problem]:
     study = settings.part("study")
     if study.get("database") is not None and study.get("database") == study.get("output", "report"):
         yield study.problem("`database` is a file and `output` a folder; give them different names", "output")
+
+
+def _engine(settings: Settings) -> Iterator[Problem]:
+    model = settings.part("model")
+    if model.get("engine", "local") == "ray":
+        if model.has("image_cache"):
+            yield model.problem('is of one machine: leave it out, or `engine = "ray"`', "image_cache")
+        return
+    for key in ("ray_address", "ray_shards"):
+        if model.has(key):
+            yield model.problem('is of a Ray cluster: add `engine = "ray"`, or leave it out', key)
 
 
 def _identifiers(settings: Settings) -> Iterator[Problem]:

@@ -50,6 +50,20 @@ def test_the_package_runs_as_a_module() -> None:
     assert shown.stdout.startswith("spinescore 0.")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--ray-shards", "x"], "goes with --engine ray"),
+        (["--engine", "ray", "--image-cache", "x"], "of the local engine"),
+        (["--engine", "ray", "--precision", "bf16"], "of the local engine"),
+    ],
+)
+def test_options_of_the_other_engine_are_refused(database: Path, options: list[str], said: str) -> None:
+    refused = RUNNER.invoke(app, ["score", "-d", str(database), *options])
+    assert refused.exit_code == 2
+    assert said in " ".join(refused.stderr.split())
+
+
 def test_ingest_speaks_json_to_machines_and_not_at_all_when_quiet(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("x")

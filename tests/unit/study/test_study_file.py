@@ -293,6 +293,17 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(tmp_path: Path) -> 
                 "14: analysis.families.f.models[0]: no model `M`; there are none",
             ],
         ),
+        (
+            START + '[model]\nray_address = "head:6379"\nray_shards = "s"\n',
+            [
+                '8: model.ray_address: is of a Ray cluster: add `engine = "ray"`, or leave it out',
+                "9: model.ray_shards: is of a Ray cluster",
+            ],
+        ),
+        (
+            START + '[model]\nengine = "ray"\nray_address = "auto"\nimage_cache = "c"\n',
+            ['10: model.image_cache: is of one machine: leave it out, or `engine = "ray"`'],
+        ),
         (START + "[Cohorts.a]\nwhere = '1=1'\n", ["7: Cohorts: no such section; did you mean `cohorts`?"]),
         (
             'title = "x"\n[study]\ndatabase = "d"\n',
@@ -334,7 +345,8 @@ def test_relative_paths_resolve_from_the_study_file(tmp_path: Path) -> None:
     file = tmp_path / "study.toml"
     file.write_text(
         START
-        + '[linkage]\nfile = "l.csv"\ntable_id = "a"\nimage_id = "b"\n[images]\nsources = ["/data", "dicom"]\n',
+        + '[linkage]\nfile = "l.csv"\ntable_id = "a"\nimage_id = "b"\n[images]\nsources = ["/data", "dicom"]\n'
+        '[model]\nengine = "ray"\nray_shards = "shared"\n',
         encoding="utf-8",
     )
     study = read_study(file)
@@ -343,6 +355,7 @@ def test_relative_paths_resolve_from_the_study_file(tmp_path: Path) -> None:
     assert study.linkage is not None
     assert (study.subjects.file, study.linkage.file) == (tmp_path / "f.csv", tmp_path / "l.csv")
     assert study.images.sources == (Path("/data"), tmp_path / "dicom")
+    assert study.model.ray_shards == tmp_path / "shared"
 
 
 def test_a_study_made_by_other_means_obeys_the_same_rules() -> None:

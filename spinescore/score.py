@@ -85,8 +85,8 @@ def score(
     _refuse_misuse(bundle, pending, force=request.force_demo)
     if pending.is_empty():
         return _summary(warehouse, key, n_new=0, n_failed=0)
-    n_failed = _score_pending(warehouse, request, pending, announce, progress)
-    return _summary(warehouse, key, n_new=pending.height, n_failed=n_failed)
+    n_failed, warnings = _score_pending(warehouse, request, pending, announce, progress)
+    return _summary(warehouse, key, n_new=pending.height, n_failed=n_failed, warnings=warnings)
 
 
 def _score_pending(
@@ -95,8 +95,8 @@ def _score_pending(
     pending: pl.DataFrame,
     announce: Callable[[str], None],
     progress: Callable[[int, int], None],
-) -> int:
-    """Score images and return how many failed."""
+) -> tuple[int, tuple[str, ...]]:
+    """Score images; return how many failed, and what the engine warns of."""
     from spinescore.shell.indexing.remembered_rules import known_thresholds
     from spinescore.shell.pixels.pixel_facts import flag_images
     from spinescore.shell.preparation import PendingImage, prepare_image
@@ -128,7 +128,7 @@ def _score_pending(
         _commit_as_they_come(engine.predict(images, prepare), commit, clock=time.monotonic)
         flag_images(warehouse)
         run.outcome = "partial" if run.counts["failed"] else "done"
-    return run.counts["failed"]
+    return run.counts["failed"], tuple(engine.warnings)
 
 
 def _open_engine(
@@ -294,7 +294,14 @@ def _store_model(warehouse: Warehouse, bundle: Bundle, run_id: int) -> None:
     warehouse.append("models", pl.DataFrame([row]))
 
 
-def _summary(warehouse: Warehouse, key: dict[str, str], *, n_new: int, n_failed: int) -> StageSummary:
+def _summary(
+    warehouse: Warehouse,
+    key: dict[str, str],
+    *,
+    n_new: int,
+    n_failed: int,
+    warnings: tuple[str, ...] = (),
+) -> StageSummary:
     scored, failed = warehouse.fetch("score/counts", **key).row(0)
     message = f"{n_new - n_failed:,} scored, {n_failed:,} failed" if n_new else "nothing new to score"
     return StageSummary(
@@ -303,4 +310,5 @@ def _summary(warehouse: Warehouse, key: dict[str, str], *, n_new: int, n_failed:
         message=f"{message} ({scored:,} scores, {failed:,} failures of this model in all)",
         counts={"new": n_new, "failed": n_failed, "scored_total": scored, "failed_total": failed},
         partial=bool(failed),
+        warnings=warnings,
     )

@@ -128,7 +128,14 @@ def score(
         )
     if not failures.is_empty():
         output.table("Images without a score", failures.columns, failures.head(20).rows())
-    output.emit({"model_id": bundle.model_id, **stage.counts, "failures": failures.to_dicts()})
+    output.emit(
+        {
+            "model_id": bundle.model_id,
+            **stage.counts,
+            "warnings": stage.warnings,
+            "failures": failures.to_dicts(),
+        }
+    )
     if stage.partial:
         raise typer.Exit(EXIT_PARTIAL)
 

@@ -59,6 +59,7 @@ class RayEngine:
     ) -> None:
         self._request, self._announce = request, announce
         self._left_out: set[str] = set()
+        self.warnings: Sequence[str] = ()
         self._base = _shards_of(request.database, cluster.shards)
         self._folder = self._base
         self._cluster = RayCluster(cluster.address)
@@ -119,6 +120,7 @@ class RayEngine:
         """Give nodes no more calls in this run: a node that fails at once would take one after the other."""
         for node, fault in nodes.items():
             self._left_out.add(node)
+            self.warnings = (*self.warnings, f"a node of the Ray cluster was left out after {fault}")
             self._announce(f"left out from now on: {fault}")
 
     def committed(self, outcomes: Sequence[Outcome]) -> None:

@@ -92,6 +92,7 @@ def test_a_node_that_brings_only_faults_is_named_and_gets_no_more(
     with start(tmp_path, monkeypatch, cluster, said) as engine:
         assert sorted(score_all(engine)) == sorted(image.sop_instance_uid for image in IMAGES)
     assert said == ["left out from now on: b: no memory"]
+    assert engine.warnings == ("a node of the Ray cluster was left out after b: no memory",)
     assert cluster.left_out == [set(), {"b"}]
     assert list(tmp_path.iterdir()) == []
 

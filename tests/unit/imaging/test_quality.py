@@ -191,3 +191,13 @@ def test_any_image_has_finite_measures_within_their_range(pixels: Pixels, paddin
     measures = asdict(measure_quality(pixels, photometric="MONOCHROME1", padding_value=padding))
     assert all(np.isfinite(value) for value in measures.values())
     assert all(0 <= measures[name] <= 1 for name in measures if name != "sharpness")
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32, np.float32])
+def test_the_most_frequent_value_is_found_over_the_whole_range_of_a_type(dtype: Any) -> None:
+    lowest, highest = (-32768, 32767) if dtype != np.uint16 else (0, 65535)
+    values = np.random.default_rng(3).integers(lowest, highest + 1, (64, 64))
+    values[8:40, 16:48] = highest
+    values[0, 0] = lowest
+    measures = measure_quality(values.astype(dtype), photometric="MONOCHROME2")
+    assert measures.saturated_share == pytest.approx(32 * 32 / 64**2, abs=0.01)

@@ -5,17 +5,19 @@
 An untrained EfficientNet-B4 at 1024 x 512 on phantoms as five kinds of devices write them (100 unless told otherwise).
 The plain way is how a study's own code does it: one process, pydicom and OpenCV, eager fp32 torch, 15 at a time. The
 limit is what the stages cost one after the other: decoding, measuring quality and preprocessing on every core, then the
-network on all of them. Last, a second model over the same images, from the cache of preprocessed images.
+network on all of them. Ours is `spinescore score` from the start of its process to its end, with the network converted
+before. Last, a second model over the same images, from the cache of preprocessed images.
 """
 
 from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -26,13 +28,13 @@ import numpy as np
 import pydicom
 import torch
 
+from spinescore.core.eligibility.rule_set import Threshold
 from spinescore.core.imaging.preprocessing import PreprocessingSpec
 from spinescore.core.network.age_distribution import expectation
 from spinescore.core.phantom.dicom import dataset
 from spinescore.core.phantom.person import draw_people
 from spinescore.core.phantom.radiograph import render
 from spinescore.ingest import IngestRequest, ingest
-from spinescore.score import CacheRequest, ScoreRequest, score
 from spinescore.shell.backends import open_backend
 from spinescore.shell.bundles import Bundle
 from spinescore.shell.indexing.remembered_rules import known_thresholds
@@ -84,9 +86,18 @@ def pending_images(warehouse: Warehouse, bundle: Bundle) -> list[PendingImage]:
     return [PendingImage(*row) for row in rows.drop("synthetic").iter_rows()]
 
 
-def stage_limits(warehouse: Warehouse, images: Sequence[PendingImage], bundle: Bundle) -> dict[str, float]:
+def score_as_users_do(database: Path, bundle: Bundle) -> None:
+    """Run the command; a call from here would have every decoding process import torch, as this script does."""
+    options = ["-d", str(database), "-m", str(bundle.path), "--device", "cpu", "-q"]
+    cache = ["--image-cache", str(database.with_name("cache"))]
+    subprocess.run([sys.executable, "-m", "spinescore", "score", *options, *cache], check=True)
+
+
+def stage_limits(
+    images: Sequence[PendingImage], bundle: Bundle, thresholds: Mapping[str, Threshold]
+) -> dict[str, float]:
     """Return seconds per image of each stage alone: on one core, and the network on all."""
-    prepare = partial(prepare_image, spec=bundle.spec, thresholds=known_thresholds(warehouse))
+    prepare = partial(prepare_image, spec=bundle.spec, thresholds=thresholds)
     prepared = [prepare(image) for image in images]
     limits = {
         "decode": statistics.fmean(p.decode_s or 0 for p in prepared),
@@ -116,15 +127,16 @@ def compare(folder: Path, n: int) -> None:
     again = write_untrained(folder / "another", spec, seed=1)
     open_backend(bundle, device="cpu")
     open_backend(again, device="cpu")  # both converted before anything is timed
-    cache = CacheRequest(folder / "cache", 10 << 30)
     torch.set_num_threads(CORES)
-    with open_warehouse(folder / "bench.duckdb", create=True) as warehouse:
+    database = folder / "bench.duckdb"
+    with open_warehouse(database, create=True) as warehouse:
         ingest(warehouse, IngestRequest([images]))
         waiting = pending_images(warehouse, bundle)
-        before = stage_limits(warehouse, waiting[: n // 2], bundle)
-        ours = _seconds(lambda: score(warehouse, ScoreRequest(bundle, device="cpu", cache=cache))) / n
-        after = stage_limits(warehouse, waiting[n // 2 :], bundle)
-        cached = _seconds(lambda: score(warehouse, ScoreRequest(again, device="cpu", cache=cache))) / n
+        thresholds = known_thresholds(warehouse)
+    before = stage_limits(waiting[: n // 2], bundle, thresholds)
+    ours = _seconds(lambda: score_as_users_do(database, bundle)) / n
+    after = stage_limits(waiting[n // 2 :], bundle, thresholds)
+    cached = _seconds(lambda: score_as_users_do(database, again)) / n
     plain = score_plainly(sorted(images.iterdir())[:PLAIN_IMAGES], bundle)
     limits = {stage: (before[stage] + after[stage]) / 2 for stage in before}
     limit = (

@@ -175,7 +175,8 @@ class RayEngine:
         places = self._find_places(self.device)
         backends = ", ".join(sorted({answer["description"] for answer in answers}))
         return (
-            f"Ray: {places.actors} actors of {places.cpus} processors on {len(nodes)} nodes; {backends}",
+            f"Ray: {_counted(places.actors, 'actor')} of {_counted(places.cpus, 'processor')} "
+            f"on {_counted(len(nodes), 'node')}; {backends}",
             kinds.pop()[1],
         )
 
@@ -220,6 +221,10 @@ def _sample(images: Sequence[PendingImage]) -> PendingImage | None:
             if stat_location(image.path_bytes) == (image.size_bytes, image.modified_ns):
                 return image
     return None
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def _resources(node: Any) -> dict[str, float]:

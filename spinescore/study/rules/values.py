@@ -45,6 +45,8 @@ def _engine(settings: Settings) -> Iterator[Problem]:
         if model.has("image_cache"):
             yield model.problem('is of one machine: leave it out, or `engine = "ray"`', "image_cache")
         return
+    if model.has("engine") and model.get("engine") is None:
+        return  # a wrong value, which is said
     for key in ("ray_address", "ray_shards"):
         if model.has(key):
             yield model.problem('is of a Ray cluster: add `engine = "ray"`, or leave it out', key)

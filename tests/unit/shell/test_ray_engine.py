@@ -91,6 +91,7 @@ def test_a_node_that_brings_only_faults_is_named_and_gets_no_more(
     cluster, said = MadeUpCluster({"a": "", "b": "b: no memory", "c": ""}), []
     with start(tmp_path, monkeypatch, cluster, said) as engine:
         assert sorted(score_all(engine)) == sorted(image.sop_instance_uid for image in IMAGES)
+    assert engine.description == "Ray: 3 actors of 2 processors on 3 nodes; d"
     assert said == ["left out from now on: b: no memory"]
     assert engine.warnings == ("a node of the Ray cluster was left out after b: no memory",)
     assert cluster.left_out == [set(), {"b"}]

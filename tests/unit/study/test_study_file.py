@@ -334,6 +334,12 @@ def test_a_wrong_value_is_not_also_reported_missing(tmp_path: Path) -> None:
     ]
 
 
+def test_what_goes_with_a_wrong_value_is_not_reported_as_well(tmp_path: Path) -> None:
+    assert refusal(tmp_path, START + '[model]\nengine = "rai"\nray_shards = "s"\n') == [
+        '8: model.engine: "rai" is none of "local" or "ray"; did you mean "ray"?'
+    ]
+
+
 def test_dates_may_be_toml_dates_or_text(tmp_path: Path) -> None:
     for day in ("2020-12-31", '"2020-12-31"'):
         file = tmp_path / "study.toml"

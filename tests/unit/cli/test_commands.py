@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,13 @@ def test_options_of_the_other_engine_are_refused(database: Path, options: list[s
     refused = RUNNER.invoke(app, ["score", "-d", str(database), *options])
     assert refused.exit_code == 2
     assert said in " ".join(refused.stderr.split())
+
+
+def test_a_decoding_process_does_not_import_the_command_line() -> None:
+    (entry,) = entry_points(group="console_scripts", name="spinescore")
+    code = f"import sys, {entry.module}; print('typer' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "False\n"
 
 
 def test_ingest_speaks_json_to_machines_and_not_at_all_when_quiet(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def _score_pending(
         _commit_as_they_come(engine.predict(images, prepare), commit, clock=time.monotonic)
         flag_images(warehouse)
         run.outcome = "partial" if run.counts["failed"] else "done"
-    return run.counts["failed"], tuple(engine.warnings)
+    return run.counts["failed"], engine.warnings
 
 
 def _open_engine(

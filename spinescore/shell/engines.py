@@ -67,7 +67,7 @@ class Engine(Protocol):
     device: Device
     precision: str
     takes_raw: bool  # decoded images, which the network's device preprocesses
-    warnings: Sequence[str]  # of what went wrong under way and cost no image
+    warnings: tuple[str, ...]  # of what went wrong under way and cost no image
 
     def __enter__(self) -> Engine:
         """Return itself."""
@@ -90,7 +90,7 @@ class LocalEngine:
     ) -> None:
         self._backend, self._workers, self._kept = backend, workers, kept
         self.takes_raw = takes_raw
-        self.warnings: Sequence[str] = ()
+        self.warnings: tuple[str, ...] = ()
         self.description, self.device, self.precision = backend.description, backend.device, backend.precision
         if kept is not None:
             self.description += f"; {kept.description}"

@@ -59,7 +59,7 @@ class RayEngine:
     ) -> None:
         self._request, self._announce = request, announce
         self._left_out: set[str] = set()
-        self.warnings: Sequence[str] = ()
+        self.warnings: tuple[str, ...] = ()
         self._base = _shards_of(request.database, cluster.shards)
         self._folder = self._base
         self._cluster = RayCluster(cluster.address)

@@ -24,16 +24,19 @@ def main() -> None:
     asked.add_argument("--rows", type=int, default=2840, help="of the radiographs")
     asked.add_argument("--canvas", type=int, nargs=2, default=(1024, 512))
     options = asked.parse_args()
+    from spinescore.core.imaging.preprocessing import PreprocessingSpec
     from spinescore.shell.backends import count_cuda
-    from tests.benchmarks.cuda_stages import measure, write_untrained
+    from tests.benchmarks.bench_inference import write_untrained
+    from tests.benchmarks.cuda_stages import measure
 
     n_devices, absent = count_cuda()
     if options.device != "cpu" and not n_devices:
         print(f"No GPU is measured: {absent}. (--device cpu runs the same code on the processor.)")
         return
+    spec = PreprocessingSpec(height=options.canvas[0], width=options.canvas[1])
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SPINESCORE_HOME"] = folder
-        bundle = write_untrained(Path(folder) / "bundle", options.network, tuple(options.canvas))
+        bundle = write_untrained(Path(folder) / "bundle", spec, backbone=f"efficientnet-{options.network}")
         measure(bundle, Path(folder), options)
 
 

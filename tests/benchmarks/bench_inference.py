@@ -62,11 +62,14 @@ UNTRAINED = BundleDescription(
 )
 
 
-def write_untrained(folder: Path, spec: PreprocessingSpec, seed: int = 0) -> Bundle:
-    """Write a bundle of an untrained EfficientNet-B4: as slow as a trained one."""
+def write_untrained(
+    folder: Path, spec: PreprocessingSpec, seed: int = 0, backbone: str = UNTRAINED.backbone
+) -> Bundle:
+    """Write a bundle of an untrained network: as slow as a trained one."""
     torch.manual_seed(seed)
-    weights = {k: v.numpy() for k, v in SpineAgeNetwork("efficientnet-b4").state_dict().items()}
-    return write_bundle(folder, UNTRAINED, spec, weights, training_subjects=[], model_card="")
+    weights = {k: v.numpy() for k, v in SpineAgeNetwork(backbone).state_dict().items()}
+    description = replace(UNTRAINED, backbone=backbone)
+    return write_bundle(folder, description, spec, weights, training_subjects=[], model_card="")
 
 
 def compare(name: str, bundle: Bundle) -> None:

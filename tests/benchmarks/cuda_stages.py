@@ -22,7 +22,7 @@ from spinescore.ingest import IngestRequest, ingest
 from spinescore.score import ScoreRequest, score
 from spinescore.shell import backends
 from spinescore.shell.backends import open_backend
-from spinescore.shell.bundles import Bundle, write_bundle
+from spinescore.shell.bundles import Bundle
 from spinescore.shell.inference.calls import PreparedCall, RawCall
 from spinescore.shell.inference.lane import Slot, device_library
 from spinescore.shell.inference.torch_backend import TorchBackend
@@ -30,26 +30,9 @@ from spinescore.shell.inference.tuning import Tuning
 from spinescore.shell.preparation import PendingImage, prepare_image
 from spinescore.shell.warehouse import open_warehouse
 from spinescore.shell.workers import map_supervised
-from tests.unit.tiny_bundle import TINY
 
 N_FILES = 6  # drawn once, then counted again and again
 SETTLE_S = 2.0
-
-
-def write_untrained(folder: Path, network: str, canvas: tuple[int, int]) -> Bundle:
-    """Write a bundle of an untrained network: as slow as a trained one."""
-    import torch
-
-    from spinescore.core.network.architecture import SpineAgeNetwork
-
-    torch.manual_seed(0)
-    backbone = f"efficientnet-{network}"
-    weights = {k: v.numpy() for k, v in SpineAgeNetwork(backbone).state_dict().items()}
-    description = type(TINY)(
-        **{name: getattr(TINY, name) for name in TINY.__slots__} | {"backbone": backbone}
-    )
-    spec = PreprocessingSpec(height=canvas[0], width=canvas[1])
-    return write_bundle(folder, description, spec, weights, training_subjects=[], model_card="")
 
 
 def measure(bundle: Bundle, folder: Path, options: argparse.Namespace) -> None:

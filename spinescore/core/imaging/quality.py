@@ -170,8 +170,7 @@ def _largest_plateau(values: NDArray[Any], kept: NDArray[np.bool_]) -> int:
 
 def _most_frequent(values: NDArray[Any]) -> Any:
     """Return the most frequent value, the least of them if several are."""
-    if values.dtype.kind in "iu" and int(values.max()) - int(values.min()) < LARGEST_COUNTED:
-        least = int(values.min())
+    if values.dtype.kind in "iu" and int(values.max()) - (least := int(values.min())) < LARGEST_COUNTED:
         return least + int(np.bincount(np.subtract(values, least, dtype=np.int64)).argmax())
     found, counts = np.unique(values, return_counts=True)
     return found[counts.argmax()]

@@ -41,14 +41,11 @@ def _sources(settings: Settings) -> Iterator[Problem]:
 
 def _engine(settings: Settings) -> Iterator[Problem]:
     model = settings.part("model")
-    if model.get("engine", "local") == "ray":
-        if model.has("image_cache"):
-            yield model.problem('is of one machine: leave it out, or `engine = "ray"`', "image_cache")
-        return
-    if model.has("engine") and model.get("engine") is None:
-        return  # a wrong value, which is said
+    engine = model.get("engine") if model.has("engine") else "local"  # None where wrong, which is said
+    if engine == "ray" and model.has("image_cache"):
+        yield model.problem('is of one machine: leave it out, or `engine = "ray"`', "image_cache")
     for key in ("ray_address", "ray_shards"):
-        if model.has(key):
+        if engine == "local" and model.has(key):
             yield model.problem('is of a Ray cluster: add `engine = "ray"`, or leave it out', key)
 
 
